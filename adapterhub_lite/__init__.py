@@ -1,0 +1,43 @@
+"""Train, keep, compose, merge and deploy adapters of language models.
+
+The public API is imported on use, so that importing the package costs nothing.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from adapterhub_lite.api import load, open_registry, train
+    from adapterhub_lite.errors import AdapterHubError
+    from adapterhub_lite.inference import Prediction, Predictor
+    from adapterhub_lite.training.results import TrainResult
+
+_MODULES = {
+    "AdapterHubError": "adapterhub_lite.errors",
+    "Prediction": "adapterhub_lite.inference",
+    "Predictor": "adapterhub_lite.inference",
+    "TrainResult": "adapterhub_lite.training.results",
+    "load": "adapterhub_lite.api",
+    "open_registry": "adapterhub_lite.api",
+    "train": "adapterhub_lite.api",
+}
+
+__all__ = [
+    "AdapterHubError",
+    "Prediction",
+    "Predictor",
+    "TrainResult",
+    "load",
+    "open_registry",
+    "train",
+]
+
+
+def __getattr__(name: str) -> object:
+    if name not in _MODULES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(_MODULES[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

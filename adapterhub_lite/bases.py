@@ -1,0 +1,109 @@
+"""Find a base model by what the user wrote, and fingerprint it.
+
+In order: a folder; what a plugin knows (packaged models, the hub); a registry reference.
+"""
+
+import hashlib
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from adapterhub_lite.architecture import weight_files
+from adapterhub_lite.catalogue import Catalogue
+from adapterhub_lite.errors import (
+    BaseModelError,
+    InvalidNameError,
+    NotFoundError,
+    nearest_name,
+)
+from adapterhub_lite.specs import ResolvedBase
+
+if TYPE_CHECKING:
+    from adapterhub_lite_registry import Registry
+
+TOKENIZER_FILES = (
+    "merges.txt",
+    "sentencepiece.bpe.model",
+    "special_tokens_map.json",
+    "spiece.model",
+    "tokenizer.json",
+    "tokenizer.model",
+    "tokenizer_config.json",
+    "vocab.json",
+    "vocab.txt",
+)
+PACKAGED = ("minilm",)
+
+
+@dataclass(frozen=True, slots=True)
+class Fingerprint:
+    """SHA-256 of a base's config, weights and tokenizer: two bases are one if these agree."""
+
+    config: str
+    weights: str
+    tokenizer: str
+
+
+def resolve_base(ref: str, catalogue: Catalogue, registry: "Registry") -> ResolvedBase:
+    """Find the base that ``ref`` names.
+
+    Raises BaseModelError, saying what was tried, or MissingDependencyError with the pip line.
+    """
+    folder = Path(ref).expanduser()
+    if folder.is_dir():
+        return ResolvedBase(ref=ref, path=str(folder.resolve()), source="path")
+    found = catalogue.resolve_base(ref)
+    if found is not None:
+        return found
+    try:
+        version = registry.resolve(ref)
+        return ResolvedBase(
+            ref=str(version),
+            path=str(registry.path(version)),
+            source="registry",
+            revision=version.digest,
+        )
+    except (InvalidNameError, NotFoundError):
+        raise _not_found(ref, folder, registry) from None
+
+
+def _not_found(ref: str, folder: Path, registry: "Registry") -> BaseModelError:
+    if folder.is_file():
+        message = f"the base {ref!r} is a file, not a model folder"
+    else:
+        message = f"no base model {ref!r}: no folder {folder.absolute()}, no packaged model, "
+        message += "no version in the registry"
+    near = nearest_name(ref, [*PACKAGED, *registry.names()])
+    hint = f"did you mean {near!r}? " if near else ""
+    hint += "a base is a folder, 'minilm', a hub id (owner/name) or a registry reference"
+    return BaseModelError(message, ref=ref, hint=hint)
+
+
+def fingerprint(base: ResolvedBase) -> Fingerprint:
+    """Hash a base's config, weights and tokenizer files."""
+    folder = Path(base.path)
+    tokenizer = [folder / name for name in TOKENIZER_FILES if (folder / name).is_file()]
+    return Fingerprint(
+        config=_canonical_config_digest(folder / "config.json"),
+        weights=_digest_of_files(weight_files(folder, base.ref)),
+        tokenizer=_digest_of_files(tokenizer),
+    )
+
+
+def _canonical_config_digest(path: Path) -> str:
+    """Hash a config by its content, so that another indentation is not another base."""
+    config = json.loads(path.read_text(encoding="utf-8"))
+    return hashlib.sha256(json.dumps(config, sort_keys=True).encode()).hexdigest()
+
+
+def _digest_of_files(files: Iterable[Path]) -> str:
+    """Hash one file's bytes, or for several the list of their names and hashes."""
+    digests = []
+    for file in files:
+        with file.open("rb") as stream:
+            digests.append((file.name, hashlib.file_digest(stream, "sha256").hexdigest()))
+    if len(digests) == 1:
+        return digests[0][1]
+    return hashlib.sha256(json.dumps(sorted(digests)).encode()).hexdigest()

@@ -1,0 +1,98 @@
+"""What every command shares: its options, its settings, and how it prints."""
+
+import errno
+import json
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import click
+
+USER_FIXABLE = {errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS}
+
+
+@dataclass
+class Settings:
+    """The options that every command takes, wherever on the line they stand."""
+
+    home: Path | None = None
+    no_plugins: bool = False
+
+
+def settings() -> Settings:
+    """Return the settings of the command that is running."""
+    return click.get_current_context().find_root().ensure_object(Settings)
+
+
+def _set_home(_: click.Context, __: click.Parameter, value: Path | None) -> None:
+    if value is not None:
+        settings().home = value
+
+
+def _set_no_plugins(_: click.Context, __: click.Parameter, value: bool) -> None:
+    if value:
+        settings().no_plugins = True
+
+
+_SHARED: tuple[Callable[[Any], Any], ...] = (
+    click.option(
+        "--home",
+        type=click.Path(path_type=Path, file_okay=False),
+        expose_value=False,
+        callback=_set_home,
+        help="Where the registry lives (default: $ADAPTERHUB_LITE_HOME, else the user's data dir).",
+    ),
+    click.option(
+        "--no-plugins",
+        is_flag=True,
+        expose_value=False,
+        callback=_set_no_plugins,
+        help="Use first-party plugins only.",
+    ),
+    click.option("--debug", is_flag=True, expose_value=False, help="Show tracebacks."),
+)
+
+
+def shared_options(function: Any) -> Any:
+    """Add ``--home``, ``--no-plugins`` and ``--debug`` to a command; put it under the others."""
+    for option in reversed(_SHARED):
+        function = option(function)
+    return function
+
+
+json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON for a script.")
+
+
+def emit_json(value: Any) -> None:
+    """Print ``value`` as one JSON document on stdout."""
+    click.echo(json.dumps(value, indent=2, ensure_ascii=False, default=str))
+
+
+def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+    """Print rows under column heads: fitted to a terminal, never cut when piped."""
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(*columns, box=box.SIMPLE_HEAD, pad_edge=False, header_style="bold")
+    for row in rows:
+        table.add_row(*("" if cell is None else str(cell) for cell in row))
+    console = Console(highlight=False, markup=False)
+    if not console.is_terminal:
+        console.width = max(console.width, 10_000)
+    console.print(table)
+
+
+def describe_error(error: Exception) -> tuple[str, str, int]:
+    """Return the line, the hint and the exit code for any exception that reaches the top."""
+    from adapterhub_lite.errors import AdapterHubError
+
+    if isinstance(error, AdapterHubError):
+        return error.message, error.hint, error.exit_code
+    if isinstance(error, OSError) and error.strerror:
+        place = f": {error.filename}" if error.filename else ""
+        code = 2 if error.errno in USER_FIXABLE else 1
+        return f"{error.strerror.lower()}{place}", "", code
+    line = f"{type(error).__name__}: {error}".splitlines()[0]
+    return line, "this is a fault of the program; --debug shows where it happened", 1

@@ -1,0 +1,225 @@
+"""``ahl list``, ``show``, ``search`` and ``log``: what the registry holds."""
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from adapterhub_lite.cli.common import emit_json, json_option, print_table, shared_options
+from adapterhub_lite.cli.registry_common import (
+    entry_json,
+    human_size,
+    human_time,
+    open_if_there,
+    open_registry,
+    say_empty,
+    show_entries,
+    warn_unreadable,
+)
+
+if TYPE_CHECKING:
+    from adapterhub_lite_registry import LineageNode, Manifest, Version
+
+
+@click.command("list")
+@click.argument("name", required=False)
+@click.option("--all", "every", is_flag=True, help="Every version, not only the newest of a name.")
+@json_option
+@shared_options
+def list_versions(name: str | None, every: bool, as_json: bool) -> None:
+    """List what is published.
+
+    Without NAME the newest version of every name; with NAME all versions of that one.
+    """
+    registry = open_if_there()
+    if registry is None:
+        return emit_json([]) if as_json else say_empty()
+    if name is not None:
+        registry.versions(name)
+    latest_only = name is None and not every
+    sort = "name" if name is None else "-number"
+    entries = registry.search(name=name, latest_only=latest_only, sort=sort)
+    warn_unreadable(registry.unreadable())
+    if as_json:
+        return emit_json([entry_json(entry, registry.aliases(entry.name)) for entry in entries])
+    return show_entries(registry, entries) if entries else say_empty()
+
+
+@click.command("search")
+@click.argument("text", required=False)
+@click.option("--base", help="The base model: its reference, or the SHA-256 of its weights.")
+@click.option("--method", help="The method that trained it, for example lora.")
+@click.option("--task", help="The task, for example text-classification.")
+@click.option("--kind", help="The kind of artifact, for example adapter.")
+@click.option("--metric", "metrics", multiple=True, help="A condition, like 'accuracy>=0.8'.")
+@click.option(
+    "--sort",
+    default="-created",
+    show_default=True,
+    help="created, name, number, size or a metric; '-' before it reverses.",
+)
+@click.option("--latest", is_flag=True, help="Only the newest version of each name.")
+@click.option(
+    "--limit", type=click.IntRange(min=1), default=50, show_default=True, help="Show so many."
+)
+@json_option
+@shared_options
+def search(
+    text: str | None,
+    base: str | None,
+    method: str | None,
+    task: str | None,
+    kind: str | None,
+    metrics: tuple[str, ...],
+    sort: str,
+    latest: bool,
+    limit: int,
+    as_json: bool,
+) -> None:
+    """Find versions by words, base, method, task or metric.
+
+    TEXT matches the starts of words in names, descriptions, labels, methods and bases.
+    """
+    registry = open_if_there()
+    if registry is None:
+        return emit_json([]) if as_json else say_empty()
+    entries = registry.search(
+        text,
+        base=base,
+        method=method,
+        task=task,
+        kind=kind,
+        metric=list(metrics),
+        sort=sort,
+        latest_only=latest,
+        limit=limit,
+    )
+    if as_json:
+        return emit_json([entry_json(entry, registry.aliases(entry.name)) for entry in entries])
+    if not entries:
+        return click.echo("nothing matches")
+    show_entries(registry, entries, wanted=[sort.removeprefix("-")])
+    if len(entries) == limit:
+        click.echo(f"the first {limit}; --limit shows more", err=True)
+    return None
+
+
+@click.command("show")
+@click.argument("ref")
+@json_option
+@shared_options
+def show(ref: str, as_json: bool) -> None:
+    """Show what one version is and how it was made.
+
+    REF is NAME (its newest version), NAME@7, NAME@prod or NAME@sha256:...
+    """
+    version = open_registry().resolve(ref)
+    if as_json:
+        return emit_json(
+            {
+                "ref": str(version),
+                "digest": version.digest,
+                "aliases": version.aliases,
+                "manifest": version.manifest.model_dump(
+                    mode="json", by_alias=True, exclude_none=True
+                ),
+            }
+        )
+    for label, value in _facts(version):
+        if value not in (None, ""):
+            click.echo(f"{label:<16}{value}")
+    files = [
+        (entry.path, entry.role, human_size(entry.size), entry.sha256[:12])
+        for entry in version.manifest.files
+    ]
+    click.echo()
+    print_table(("file", "role", "size", "sha256"), files)
+    if version.manifest.metrics:
+        print_table(("metric", "value", "interval", "split", "n"), _metric_rows(version.manifest))
+    return None
+
+
+@click.command("log")
+@click.argument("ref")
+@json_option
+@shared_options
+def log(ref: str, as_json: bool) -> None:
+    """Show a version's ancestors, descendants and alias moves."""
+    registry = open_registry()
+    lineage = registry.lineage(ref)
+    moves = registry.alias_history(lineage.version.name)
+    if as_json:
+        return emit_json(
+            {
+                "ref": str(lineage.version),
+                "parents": [_node_json(node) for node in lineage.parents],
+                "children": [_node_json(node) for node in lineage.children],
+                "alias_moves": [vars(move) for move in moves],
+            }
+        )
+    click.echo(f"{lineage.version}  {lineage.version.manifest.kind}")
+    for title, nodes in (("made from", lineage.parents), ("made into", lineage.children)):
+        click.echo(f"{title}:" if nodes else f"{title}: nothing")
+        for line in _tree(nodes):
+            click.echo(line)
+    click.echo("alias moves:" if moves else "alias moves: none")
+    for move in reversed(moves):
+        steps = f"{move.before or 'new'} → {move.after or 'removed'}"
+        click.echo(f"  {human_time(move.time):<16}  {move.alias}  {steps}")
+    return None
+
+
+def _facts(version: "Version") -> Iterator[tuple[str, object]]:
+    """Yield what there is to say, label by label; None stands for nothing."""
+    manifest = version.manifest
+    yield "version", version
+    yield "aliases", ", ".join(version.aliases) or "none"
+    yield "kind", manifest.kind
+    yield "description", manifest.description
+    yield "task", manifest.task
+    yield from _making(manifest)
+    yield "labels", manifest.signature and _join(*manifest.signature.labels)
+    yield "license", manifest.license
+    yield "base license", manifest.base_license
+    yield "created", f"{human_time(manifest.created_at)} ({manifest.created_at})"
+    yield "size", human_size(manifest.size)
+    yield "digest", version.digest
+
+
+def _making(manifest: "Manifest") -> Iterator[tuple[str, object]]:
+    base, dataset = manifest.base, manifest.dataset
+    yield "base", base and _join(base.ref, base.revision, base.arch)
+    for label in ("method", "objective", "loader"):
+        part = getattr(manifest, label)
+        yield label, part and _join(part.name, part.plugin, part.plugin_version)
+    yield "hyperparameters", _join(*(f"{k}={v}" for k, v in manifest.hyperparameters.items()))
+    yield "seed", manifest.seed
+    yield "dataset", dataset and _join(dataset.id, dataset.split, _spell("{:,} rows", dataset.rows))
+    for parent in manifest.parents:
+        yield "parent", _join(parent.digest, parent.role, _spell("weight {:g}", parent.weight))
+
+
+def _spell(pattern: str, number: float | None) -> str | None:
+    return None if number is None else pattern.format(number)
+
+
+def _join(*parts: str | None) -> str:
+    return ", ".join(part for part in parts if part)
+
+
+def _metric_rows(manifest: "Manifest") -> Iterator[tuple[object, ...]]:
+    for metric in manifest.metrics:
+        interval = f"{metric.ci[0]:.4g} to {metric.ci[1]:.4g}" if metric.ci else None
+        yield metric.name, f"{metric.value:.4g}", interval, metric.split, metric.n
+
+
+def _tree(nodes: "tuple[LineageNode, ...]", indent: str = "  ") -> Iterator[str]:
+    for node in nodes:
+        weight = _spell("weight {:g}", node.weight)
+        place = node.ref or f"{node.digest[:19]}… (not here)"
+        yield f"{indent}{_join(place, node.kind, node.role, weight)}"
+        yield from _tree(node.nodes, indent + "  ")
+
+
+def _node_json(node: "LineageNode") -> dict[str, Any]:
+    return {**vars(node), "nodes": [_node_json(below) for below in node.nodes]}

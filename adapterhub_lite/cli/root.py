@@ -1,0 +1,158 @@
+"""The top of the command line: which commands there are, and how any error is printed.
+
+Nothing but click is imported until a command is chosen, so that ``--help`` answers at once.
+"""
+
+import os
+import sys
+from typing import NoReturn
+
+import click
+
+COMMANDS: dict[str, tuple[str, str]] = {
+    "fewshot": (
+        "adapterhub_lite.cli.train:fewshot",
+        "Train a classifier from a few examples per class.",
+    ),
+    "train": ("adapterhub_lite.cli.train:train", "Train a recipe and publish the result."),
+    "predict": ("adapterhub_lite.cli.predict:predict", "Label texts with a trained version."),
+    "list": ("adapterhub_lite.cli.registry_read:list_versions", "List what is published."),
+    "show": (
+        "adapterhub_lite.cli.registry_read:show",
+        "Show what one version is and how it was made.",
+    ),
+    "search": (
+        "adapterhub_lite.cli.registry_read:search",
+        "Find versions by words, base, method, task or metric.",
+    ),
+    "log": (
+        "adapterhub_lite.cli.registry_read:log",
+        "Show a version's ancestors, descendants and alias moves.",
+    ),
+    "alias": (
+        "adapterhub_lite.cli.registry_write:alias",
+        "Set, remove or list movable names such as prod.",
+    ),
+    "path": (
+        "adapterhub_lite.cli.registry_files:path",
+        "Print a verified folder with a version's files, to load from.",
+    ),
+    "checkout": (
+        "adapterhub_lite.cli.registry_files:checkout",
+        "Copy a version's files into a new folder.",
+    ),
+    "rm": (
+        "adapterhub_lite.cli.registry_write:remove",
+        "Remove a version that no alias and no child needs.",
+    ),
+    "verify": (
+        "adapterhub_lite.cli.registry_files:verify",
+        "Rehash everything, or one version, and list what is damaged.",
+    ),
+    "reindex": (
+        "adapterhub_lite.cli.registry_files:reindex",
+        "Rebuild the search index from the files.",
+    ),
+    "data": ("adapterhub_lite.cli.data:data", "Check rows before training on them."),
+    "recipe": ("adapterhub_lite.cli.recipe:recipe", "Print the schema of recipes."),
+    "export": ("adapterhub_lite.cli.exchange:export", "Write a version in another tool's format."),
+    "import": ("adapterhub_lite.cli.exchange:import_", "Publish another tool's folder."),
+    "plugins": (
+        "adapterhub_lite.cli.plugins:plugins",
+        "See what is installed, and what is broken.",
+    ),
+}
+"""Command → where its click object lives, and the summary that ``--help`` prints.
+
+The summaries stand here a second time so that help needs no import; a test keeps them equal.
+"""
+
+ENTRY_POINT_GROUP = "adapterhub_lite.commands"
+
+
+class LazyGroup(click.Group):
+    """A group that knows its commands by name and imports one only when it is invoked."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Return the names of the commands that come with the project, in their order."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import one command: ours from the table, a stranger's from its entry point."""
+        if cmd_name in COMMANDS:
+            return _import_command(COMMANDS[cmd_name][0])
+        return _third_party_command(cmd_name)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the commands' summaries from the table, importing none of them."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, summary) for name, (_, summary) in COMMANDS.items()])
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Resolve as click does, and name the nearest command when there is none."""
+        if args and not args[0].startswith("-") and self.get_command(ctx, args[0]) is None:
+            from adapterhub_lite.errors import nearest_name
+
+            near = nearest_name(args[0], COMMANDS)
+            ending = f"did you mean {near!r}?" if near else "see 'ahl --help'"
+            ctx.fail(f"no command {args[0]!r}; {ending}")
+        return super().resolve_command(ctx, args)
+
+
+def _import_command(target: str) -> click.Command:
+    from importlib import import_module
+
+    module, _, attribute = target.partition(":")
+    command = getattr(import_module(module), attribute)
+    assert isinstance(command, click.Command), f"{target} is not a click command"
+    return command
+
+
+def _third_party_command(name: str) -> click.Command | None:
+    """Load a command that a plugin distribution declares under ``adapterhub_lite.commands``."""
+    from adapterhub_lite.plugins import load_command
+
+    return load_command(ENTRY_POINT_GROUP, name)
+
+
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="adapterhub-lite", prog_name="adapterhub-lite")
+def cli() -> None:
+    """Train, keep, merge and deploy adapters of language models.
+
+    The short way: ahl fewshot TRAIN.csv --name my-classifier
+    """
+
+
+def main() -> NoReturn:
+    """Run the command line; every failure becomes one line, a hint and an exit code."""
+    try:
+        sys.exit(cli.main(standalone_mode=False, prog_name="ahl") or 0)
+    except click.exceptions.Exit as stop:
+        sys.exit(stop.exit_code)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except (KeyboardInterrupt, click.Abort):
+        click.echo("\ninterrupted: nothing was published", err=True)
+        sys.exit(130)
+    except BrokenPipeError:
+        # The reader went away (``ahl list | head``): silence the flush at interpreter exit too.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(0)
+    except Exception as error:
+        _fail(error)
+
+
+def _fail(error: Exception) -> NoReturn:
+    from adapterhub_lite.cli.common import describe_error
+
+    if "--debug" in sys.argv or os.environ.get("ADAPTERHUB_LITE_DEBUG"):
+        raise error
+    line, hint, exit_code = describe_error(error)
+    click.echo(f"error: {line}", err=True)
+    if hint:
+        click.echo(f"  hint: {hint}", err=True)
+    sys.exit(exit_code)

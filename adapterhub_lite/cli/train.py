@@ -1,0 +1,153 @@
+"""``ahl train`` and ``ahl fewshot``: the long way and the short way to a trained version."""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import click
+
+from adapterhub_lite.cli.common import json_option, settings, shared_options
+
+_FIELDS: dict[str, tuple[str, ...]] = {
+    "base": ("base",),
+    "preset": ("preset",),
+    "method": ("method", "name"),
+    "objective": ("objective", "name"),
+    "loader": ("loader", "name"),
+    "train_file": ("data", "train"),
+    "test": ("data", "test"),
+    "text": ("data", "text"),
+    "label": ("data", "label"),
+    "multi_label": ("data", "multi_label"),
+    "shots": ("data", "shots"),
+    "holdout": ("data", "holdout"),
+    "seed": ("seed",),
+    "seeds": ("seeds",),
+    "name": ("publish",),
+    "alias": ("alias",),
+    "license": ("license",),
+    "engine": ("objective", "engine"),
+    "steps": ("objective", "steps"),
+    "layers": ("method", "layers"),
+}
+"""Flag → where in the recipe its value goes."""
+
+_DATA_OPTIONS: tuple[Callable[[Any], Any], ...] = (
+    click.option("--test", help="Test rows, in the same form as the training rows."),
+    click.option("--text", metavar="COLUMN", help="The column with the text."),
+    click.option("--label", metavar="COLUMN", help="The column with the label."),
+    click.option("--multi-label", is_flag=True, default=None, help="Rows may have many labels."),
+    click.option("--holdout", type=float, help="Share of training rows kept out for testing."),
+)
+
+_RUN_OPTIONS: tuple[Callable[[Any], Any], ...] = (
+    click.option("--base", help="minilm, a folder, a hub id or a registry reference."),
+    click.option("--seed", type=int, help="The first seed."),
+    click.option("--seeds", type=int, help="Train with so many seeds; the best is published."),
+    click.option("--name", help="Publish the result under this name."),
+    click.option("--alias", help="Point this alias at the published version."),
+    click.option("--license", help="The licence of the result (SPDX)."),
+    click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE",
+                 help="Set any recipe field, as in --set objective.steps=80."),
+    click.option("--dry-run", is_flag=True, help="Show what would happen, and load nothing."),
+)  # fmt: skip
+
+
+def _with(options: tuple[Callable[[Any], Any], ...]) -> Callable[[Any], Any]:
+    def decorate(function: Any) -> Any:
+        for option in reversed(options):
+            function = option(function)
+        return function
+
+    return decorate
+
+
+@click.command(short_help="Train a recipe and publish the result.")
+@click.argument("recipe", type=click.Path(path_type=Path), required=False)
+@click.option("--train", "train_file", metavar="FILE", help="Training rows.")
+@click.option("--shots", type=int, help="Sample so many rows of each label.")
+@click.option("--preset", help="A named choice of loader, method and objective.")
+@click.option("--method", help="Which parameters learn.")
+@click.option("--objective", help="What is optimised.")
+@click.option("--loader", help="In which precision the base is loaded.")
+@_with(_DATA_OPTIONS)
+@_with(_RUN_OPTIONS)
+@json_option
+@shared_options
+def train(
+    recipe: Path | None, overrides: tuple[str, ...], dry_run: bool, as_json: bool, **flags: Any
+) -> None:
+    """Train RECIPE, a YAML file, and publish the result.
+
+    Flags lie over the recipe, and --set over both. Without a RECIPE, --train and --preset are
+    enough:
+
+        ahl train --preset setfit --train tickets.csv --shots 8 --name tickets
+    """
+    from adapterhub_lite.recipes import read_recipe
+
+    values = read_recipe(recipe) if recipe else {}
+    _execute(_lay_over(values, flags), overrides, dry_run, as_json)
+
+
+@click.command(short_help="Train a classifier from a few examples per class.")
+@click.argument("train_file", metavar="TRAIN")
+@click.option("--shots", type=int, help="Sample so many rows of each label (default: all rows).")
+@click.option(
+    "--engine",
+    type=click.Choice(["fast", "setfit"]),
+    help="fast (default), or the setfit library itself.",
+)
+@click.option("--layers", help="How many top layers learn, or all (default: 1; setfit: all).")
+@click.option("--steps", type=int, help="Most training steps.")
+@_with(_DATA_OPTIONS)
+@_with(_RUN_OPTIONS)
+@json_option
+@shared_options
+def fewshot(overrides: tuple[str, ...], dry_run: bool, as_json: bool, **flags: Any) -> None:
+    """Train a text classifier on TRAIN, a file with a few examples of each class.
+
+        ahl fewshot tickets.csv --test more.csv --shots 8 --name tickets
+    """  # fmt: skip
+    if flags["engine"] == "setfit" and flags["layers"] is None:
+        flags["layers"] = "all"  # as the library does
+    elif flags["layers"] is not None and flags["layers"].isdigit():
+        flags["layers"] = int(flags["layers"])
+    _execute(_lay_over({"preset": "setfit"}, flags), overrides, dry_run, as_json)
+
+
+def _lay_over(values: Mapping[str, Any], flags: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the recipe's values with the given flags laid over them."""
+    result = dict(values)
+    for flag, value in flags.items():
+        if value is None:
+            continue
+        *above, last = _FIELDS[flag]
+        target = result
+        for key in above:
+            below = target.get(key)
+            below = {"name": below} if isinstance(below, str) else dict(below or {})
+            target[key] = below
+            target = below
+        target[last] = value
+    return result
+
+
+def _execute(
+    values: Mapping[str, Any], overrides: tuple[str, ...], dry_run: bool, as_json: bool
+) -> None:
+    from adapterhub_lite import api
+    from adapterhub_lite.cli import train_output as output
+    from adapterhub_lite.cli.progress import RunProgress, stderr_console
+    from adapterhub_lite.plugins import get_catalogue
+    from adapterhub_lite.training.run import run_plan
+
+    catalogue = get_catalogue(first_party_only=settings().no_plugins)
+    registry = api.open_registry(settings().home)
+    plan = api.plan(values, overrides=overrides, registry=registry, catalogue=catalogue)
+    if dry_run:
+        output.show_plan(plan, as_json)
+        return
+    with RunProgress(stderr_console()) as progress:
+        result = run_plan(plan, catalogue, registry, [progress])
+    output.show_result(result, as_json)

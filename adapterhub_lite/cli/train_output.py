@@ -1,0 +1,121 @@
+"""How ``ahl train`` and ``ahl fewshot`` show a plan and a result."""
+
+from typing import Any
+
+import click
+
+from adapterhub_lite.cli.common import emit_json, print_table
+from adapterhub_lite.training.plan import Plan
+from adapterhub_lite.training.results import SeedResult, TrainResult
+
+SAMPLES = 5
+
+
+def show_plan(plan: Plan, as_json: bool) -> None:
+    """Print what a run would do: recipe, parameters, memory, data, sampled rows."""
+    rows = plan.training_rows(plan.recipe.seed)
+    step = max(1, len(rows) // SAMPLES)
+    samples = [
+        {"text": rows.texts[i], "labels": list(rows.labels[i])} for i in range(0, len(rows), step)
+    ][:SAMPLES]
+    if as_json:
+        emit_json(_plan_json(plan, len(rows), samples))
+        return
+    import yaml
+
+    recipe = yaml.safe_dump(plan.resolved_recipe(), sort_keys=False, allow_unicode=True)
+    click.echo(recipe)
+    share = 100 * plan.trainable / plan.architecture.parameters
+    test = f"{len(plan.data.test)} to test" if plan.data.test else "none to test"
+    facts = [
+        ("base", f"{plan.base.ref} ({plan.architecture.model_type}, {plan.base.path})"),
+        ("parameters", f"{plan.architecture.parameters:,}"),
+        ("trainable", f"{plan.trainable:,} ({share:.1f} %)"),
+        ("memory", f"about {_mebibytes(plan.memory.total)}, and activations on top"),
+        ("rows", f"{len(rows)} to train, {len(rows.classes)} labels; {test}"),
+    ]
+    for name, value in facts:
+        click.echo(f"{name:<12}{value}")
+    click.echo("\nsampled rows:")
+    for sample in samples:
+        click.echo(f"  [{', '.join(sample['labels'])}] {sample['text'][:100]}")
+    click.echo("\nnothing was loaded or written (--dry-run)")
+
+
+def _plan_json(plan: Plan, rows: int, samples: list[dict[str, Any]]) -> dict[str, Any]:
+    return {
+        "recipe": plan.resolved_recipe(),
+        "base": {"ref": plan.base.ref, "path": plan.base.path, "source": plan.base.source},
+        "parameters": plan.architecture.parameters,
+        "trainable": plan.trainable,
+        "memory_bytes": {"weights": plan.memory.weights, "training": plan.memory.training},
+        "training_rows": rows,
+        "test_rows": len(plan.data.test) if plan.data.test else 0,
+        "labels": list(plan.data.train.classes),
+        "samples": samples,
+    }
+
+
+def _mebibytes(count: int) -> str:
+    return f"{count / 2**20:,.0f} MiB"
+
+
+def show_result(result: TrainResult, as_json: bool) -> None:
+    """Print scores, what was kept and why, the version, the report and what to do next."""
+    if as_json:
+        emit_json(result.to_json())
+        return
+    best = result.best
+    if len(result.seeds) > 1:
+        _show_seeds(result)
+    if best.test:
+        _show_scores(best)
+    click.echo(f"kept       the {best.kept} encoder: {best.reason}")
+    if best.test is None:
+        click.echo("scores     none on test rows; give --test FILE or --holdout 0.2")
+    version = str(result.version) if result.version else "not published; give --name NAME"
+    click.echo(f"version    {version}")
+    click.echo(f"report     {result.report}")
+    if result.version:
+        click.echo(f'\nnext:  ahl predict {result.version} "{_example(result)}"')
+
+
+def _show_scores(best: SeedResult) -> None:
+    assert best.test is not None
+    for metric in best.test.metrics:
+        low, high = metric.interval
+        baseline = (
+            f"frozen baseline {best.baseline.value(metric.name):.4f}" if best.baseline else ""
+        )
+        click.echo(
+            f"{metric.name:<11}{metric.value:.4f}  (95 %: {low:.4f} to {high:.4f})  {baseline}"
+        )
+    click.echo(f"           on {best.test.rows} test rows, {best.seconds:.1f} CPU s to fit")
+
+
+def _show_seeds(result: TrainResult) -> None:
+    head = result.best.test.metrics[0].name if result.best.test else "accuracy"
+    rows = [
+        (
+            f"{seed.seed}{' *' if seed.seed == result.best.seed else ''}",
+            seed.kept,
+            f"{seed.selection:.4f}" if seed.selection is not None else "",
+            f"{seed.test.value(head):.4f}" if seed.test else "",
+            f"{seed.baseline.value(head):.4f}" if seed.baseline else "",
+            f"{seed.seconds:.1f}",
+        )
+        for seed in result.seeds
+    ]
+    print_table(["seed", "kept", "validation", f"test {head}", "baseline", "CPU s"], rows)
+    mean, interval = result.over_seeds(head) or (0.0, None)
+    if interval:
+        low, high = interval
+        click.echo(
+            f"mean {head} over {len(rows)} seeds: {mean:.4f} (95 %: {low:.4f} to {high:.4f})"
+        )
+    click.echo("* published: the best by cross-validation, never by the test rows\n")
+
+
+def _example(result: TrainResult) -> str:
+    rows = result.plan.data.test or result.plan.data.train
+    return min(rows.texts, key=len).replace('"', "'")[:60]

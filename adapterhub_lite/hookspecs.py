@@ -1,0 +1,222 @@
+"""Every hook a plugin can implement; each docstring is a complete plugin module.
+
+A plugin is a module named by an entry point of the group ``adapterhub_lite``. It implements any
+of these hooks with ``hookimpl`` and returns specs; it imports no torch. An implementation may take
+any subset of a hook's arguments, so that a hook can gain arguments without breaking it.
+"""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import pluggy
+
+from adapterhub_lite.specs import (
+    ExporterSpec,
+    ImporterSpec,
+    LoaderSpec,
+    MethodSpec,
+    MetricSpec,
+    ObjectiveSpec,
+    PresetSpec,
+    ReaderSpec,
+    ResolvedBase,
+)
+
+PROJECT = "adapterhub_lite"
+
+hookspec = pluggy.HookspecMarker(PROJECT)
+hookimpl = pluggy.HookimplMarker(PROJECT)
+
+
+class HookSpecs:
+    """The hooks, as pluggy reads them."""
+
+    @hookspec
+    def adapterhub_methods(self) -> Iterable[MethodSpec]:  # type: ignore[empty-body]
+        """Offer fine-tuning methods.
+
+        ::
+
+            from adapterhub_lite.hookspecs import hookimpl
+            from adapterhub_lite.specs import MethodSpec
+
+            @hookimpl
+            def adapterhub_methods():
+                yield MethodSpec(
+                    name="bitfit",
+                    summary="Train the biases only.",
+                    implementation="my_plugin.bitfit:BitFit",
+                    paper="https://arxiv.org/abs/2106.10199",
+                )
+        """
+
+    @hookspec
+    def adapterhub_objectives(self) -> Iterable[ObjectiveSpec]:  # type: ignore[empty-body]
+        """Offer objectives: what is optimised, and how the result is scored.
+
+        ::
+
+            from adapterhub_lite.hookspecs import hookimpl
+            from adapterhub_lite.specs import ObjectiveSpec
+
+            @hookimpl
+            def adapterhub_objectives():
+                yield ObjectiveSpec(
+                    name="prototypes",
+                    summary="Nearest class mean on frozen embeddings.",
+                    implementation="my_plugin.prototypes:Prototypes",
+                    task="text-classification",
+                    families=frozenset({"encoder"}),
+                )
+        """
+
+    @hookspec
+    def adapterhub_loaders(self) -> Iterable[LoaderSpec]:  # type: ignore[empty-body]
+        """Offer loaders: in which precision or quantisation a base is loaded.
+
+        ::
+
+            from adapterhub_lite.hookspecs import hookimpl
+            from adapterhub_lite.specs import LoaderSpec, Requirement
+
+            @hookimpl
+            def adapterhub_loaders():
+                yield LoaderSpec(
+                    name="int4",
+                    summary="Four-bit integers, by my library.",
+                    implementation="my_plugin.int4:Int4Loader",
+                    requires=(Requirement(module="mylib", install="pip install mylib"),),
+                    quantised=True,
+                    bytes_per_parameter=0.5,
+                )
+        """
+
+    @hookspec
+    def adapterhub_presets(self) -> Iterable[PresetSpec]:  # type: ignore[empty-body]
+        """Offer presets: one word for a loader, a method and an objective with their parameters.
+
+        ::
+
+            from adapterhub_lite.hookspecs import hookimpl
+            from adapterhub_lite.specs import PresetSpec
+
+            @hookimpl
+            def adapterhub_presets():
+                yield PresetSpec(
+                    name="setfit-deep",
+                    summary="Few-shot, training the top three layers.",
+                    recipe={
+                        "method": {"name": "full", "layers": 3},
+                        "objective": {"name": "contrastive"},
+                    },
+                )
+        """
+
+    @hookspec
+    def adapterhub_readers(self) -> Iterable[ReaderSpec]:  # type: ignore[empty-body]
+        """Offer readers of data files.
+
+        ::
+
+            from adapterhub_lite.hookspecs import hookimpl
+            from adapterhub_lite.specs import ReaderSpec
+
+            @hookimpl
+            def adapterhub_readers():
+                yield ReaderSpec(
+                    name="ini",
+                    summary="One row a section.",
+                    implementation="my_plugin.ini:IniReader",
+                    suffixes=(".ini",),
+                )
+        """
+
+    @hookspec
+    def adapterhub_metrics(self) -> Iterable[MetricSpec]:  # type: ignore[empty-body]
+        """Offer metrics.
+
+        ::
+
+            from adapterhub_lite.hookspecs import hookimpl
+            from adapterhub_lite.specs import MetricSpec
+
+            @hookimpl
+            def adapterhub_metrics():
+                yield MetricSpec(
+                    name="top_3_accuracy",
+                    summary="The right label is among the three likeliest.",
+                    implementation="my_plugin.metrics:top_3_accuracy",
+                    tasks=frozenset({"text-classification"}),
+                    multi_label=False,
+                )
+        """
+
+    @hookspec
+    def adapterhub_exporters(self) -> Iterable[ExporterSpec]:  # type: ignore[empty-body]
+        """Offer formats that a version can be written in.
+
+        ::
+
+            from adapterhub_lite.hookspecs import hookimpl
+            from adapterhub_lite.specs import ExporterSpec
+
+            @hookimpl
+            def adapterhub_exporters():
+                yield ExporterSpec(
+                    name="labels-txt",
+                    summary="The labels, one a line.",
+                    implementation="my_plugin.labels:LabelsExporter",
+                    tasks=frozenset({"text-classification"}),
+                )
+        """
+
+    @hookspec
+    def adapterhub_importers(self) -> Iterable[ImporterSpec]:  # type: ignore[empty-body]
+        """Offer formats that a version can be made from.
+
+        ::
+
+            from adapterhub_lite.hookspecs import hookimpl
+            from adapterhub_lite.specs import ImporterSpec
+
+            @hookimpl
+            def adapterhub_importers():
+                yield ImporterSpec(
+                    name="my-format",
+                    summary="A folder that my tool writes.",
+                    implementation="my_plugin.my_format:MyImporter",
+                )
+        """
+
+    @hookspec(firstresult=True)
+    def adapterhub_resolve_base(self, ref: str) -> ResolvedBase | None:
+        """Find the base model that ``ref`` names, or return None to let another plugin try.
+
+        ::
+
+            from pathlib import Path
+
+            from adapterhub_lite.hookspecs import hookimpl
+            from adapterhub_lite.specs import ResolvedBase
+
+            @hookimpl
+            def adapterhub_resolve_base(ref):
+                if not ref.startswith("lab:"):
+                    return None
+                folder = Path("/srv/models") / ref.removeprefix("lab:")
+                return ResolvedBase(ref=ref, path=str(folder), source="lab")
+        """
+
+    @hookspec
+    def adapterhub_run_event(self, event: Mapping[str, Any]) -> None:
+        """Follow a run: called with each event just after it was written to ``events.jsonl``.
+
+        ::
+
+            from adapterhub_lite.hookspecs import hookimpl
+
+            @hookimpl
+            def adapterhub_run_event(event):
+                if event["event"] == "published":
+                    notify(f"{event['version']} is ready")
+        """

@@ -1,0 +1,1 @@
+"""Training, one way: recipe → plan → run → self-test → publish."""

@@ -1,0 +1,43 @@
+"""Write what a run made into a folder: model, scorer, card, report, recipe."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from adapterhub_lite.catalogue import Catalogue
+from adapterhub_lite.inference.artifact import ArtifactInfo, write_artifact_info
+from adapterhub_lite.protocols import Attached, Outcome
+from adapterhub_lite.reports import write_card, write_report
+
+if TYPE_CHECKING:
+    from adapterhub_lite.training.plan import Plan
+    from adapterhub_lite.training.results import SeedResult
+
+REPORT_FILE = "report.html"
+RECIPE_FILE = "recipe.yml"
+
+
+def write_artifact(
+    folder: Path,
+    plan: "Plan",
+    attached: Attached,
+    outcome: Outcome,
+    best: "SeedResult",
+    seeds: "Sequence[SeedResult]",
+    catalogue: Catalogue,
+    events: Path,
+) -> Path:
+    """Fill ``folder`` with everything a version consists of; return the report's path."""
+    import yaml
+
+    folder.mkdir(parents=True)
+    catalogue.implementation(plan.method.spec).save(attached, folder)
+    catalogue.implementation(plan.objective.spec).save(outcome, folder)
+    info = ArtifactInfo(plan.objective.spec.task, plan.method.spec.name, plan.objective.spec.name)
+    write_artifact_info(folder, info)
+    recipe = yaml.safe_dump(plan.resolved_recipe(), sort_keys=False, allow_unicode=True)
+    (folder / RECIPE_FILE).write_text(recipe, encoding="utf-8")
+    write_card(folder / "README.md", plan, best, seeds)
+    report = folder / REPORT_FILE
+    write_report(report, plan, best, seeds, events)
+    return report

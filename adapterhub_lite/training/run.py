@@ -1,0 +1,147 @@
+"""Run a plan: load, attach, fit and score per seed; keep the best; self-test; publish."""
+
+import shutil
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from adapterhub_lite.catalogue import Catalogue
+from adapterhub_lite.evaluation import Evaluation, evaluate
+from adapterhub_lite.protocols import Attached, Outcome, Scorer
+from adapterhub_lite.training.artifact import write_artifact
+from adapterhub_lite.training.events import Listener, RunLog, SeedRun
+from adapterhub_lite.training.plan import Plan
+from adapterhub_lite.training.publish import publish
+from adapterhub_lite.training.results import SeedResult, TrainResult
+from adapterhub_lite.training.selftest import self_test
+
+if TYPE_CHECKING:
+    from adapterhub_lite_registry import Registry
+
+
+@dataclass(slots=True)
+class _Trained:
+    result: SeedResult
+    attached: Attached
+    outcome: Outcome
+
+
+def run_plan(
+    plan: Plan,
+    catalogue: Catalogue,
+    registry: "Registry",
+    listeners: Sequence[Listener] = (),
+) -> TrainResult:
+    """Run a plan to its published version; on any failure nothing is published.
+
+    Raises TrainingError for a failed run or self-test, StorageError when the disk refuses.
+    """
+    folder = _run_folder(registry.home, plan)
+    log = RunLog(folder, catalogue, listeners)
+    with _closing(log):
+        log.emit("started", recipe=plan.resolved_recipe(), folder=str(folder))
+        best, seeds = _train_seeds(plan, catalogue, log)
+        staging = folder / "artifact"
+        try:
+            report = write_artifact(
+                staging, plan, best.attached, best.outcome, best.result, seeds, catalogue, log.file
+            )
+            kept_report = folder / "report.html"
+            shutil.copyfile(report, kept_report)
+            log.emit("self-test")
+            self_test(staging, plan, best.outcome.scorer, catalogue)
+            version = None
+            if plan.recipe.publish is not None:
+                version = publish(staging, plan, best.result, registry)
+                log.emit("published", version=str(version), digest=version.digest)
+        finally:
+            shutil.rmtree(staging, ignore_errors=True)
+        log.emit("finished", report=str(kept_report))
+    results = tuple(seeds)
+    return TrainResult(plan, results, best.result, folder, kept_report, version)
+
+
+def _run_folder(home: Path, plan: Plan) -> Path:
+    stamp = datetime.now(UTC).strftime("%Y%m%d-%H%M%S-%f")
+    return home / "runs" / f"{stamp}-{plan.recipe.publish or 'unpublished'}"
+
+
+@contextmanager
+def _closing(log: RunLog) -> Iterator[None]:
+    """Close the log, with a last event that says how a run that failed ended."""
+    try:
+        yield
+    except BaseException as error:
+        log.emit("failed", error=f"{type(error).__name__}: {error}")
+        raise
+    finally:
+        log.close()
+
+
+def _train_seeds(
+    plan: Plan, catalogue: Catalogue, log: RunLog
+) -> tuple[_Trained, list[SeedResult]]:
+    """Train with each seed; only the best one's model stays in memory."""
+    best: _Trained | None = None
+    results: list[SeedResult] = []
+    for seed in range(plan.recipe.seed, plan.recipe.seed + plan.recipe.seeds):
+        trained = _train_seed(plan, catalogue, log, seed)
+        results.append(trained.result)
+        if best is None or _rank(trained.result) > _rank(best.result):
+            best = trained
+    assert best is not None, "a recipe has at least one seed"
+    return best, results
+
+
+def _rank(result: SeedResult) -> float:
+    """Return what seeds are compared by: the validation score, never the test's."""
+    return result.selection if result.selection is not None else -1.0
+
+
+def _train_seed(plan: Plan, catalogue: Catalogue, log: RunLog, seed: int) -> _Trained:
+    run = SeedRun(log, seed)
+    rows = plan.training_rows(seed)
+    run.emit("seed-started", rows=len(rows), classes=len(rows.classes))
+    base = catalogue.implementation(plan.loader.spec).load(plan.base, plan.loader.params)
+    attached = catalogue.implementation(plan.method.spec).attach(base, plan.method.params)
+    objective = catalogue.implementation(plan.objective.spec)
+    start = time.process_time()
+    outcome: Outcome = objective.fit(attached, rows, plan.objective.params, run)
+    seconds = time.process_time() - start
+    test, baseline = _score(plan, outcome, catalogue, run)
+    result = SeedResult(
+        seed=seed,
+        rows=len(rows),
+        kept=outcome.kept,
+        reason=outcome.reason,
+        selection=outcome.selection,
+        candidates=dict(outcome.candidates),
+        hyperparameters=dict(outcome.hyperparameters),
+        test=test,
+        baseline=baseline,
+        seconds=seconds,
+    )
+    figures = {metric.name: metric.value for metric in test.metrics} if test else {}
+    run.emit("seed-finished", kept=outcome.kept, reason=outcome.reason, cpu=seconds, test=figures)
+    return _Trained(result, attached, outcome)
+
+
+def _score(
+    plan: Plan, outcome: Outcome, catalogue: Catalogue, run: SeedRun
+) -> tuple[Evaluation | None, Evaluation | None]:
+    rows = plan.data.test
+    if rows is None:
+        return None, None
+
+    def score(scorer: Scorer, stage: str) -> Evaluation:
+        def progress(done: int) -> None:
+            run.step(stage, done, len(rows))
+
+        return evaluate(scorer, rows, catalogue, progress)
+
+    test = score(outcome.scorer, "test")
+    return test, score(outcome.baseline, "test baseline") if outcome.baseline else None

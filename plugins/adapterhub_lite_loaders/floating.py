@@ -1,0 +1,21 @@
+"""Loading a base in floating point."""
+
+from pathlib import Path
+
+import torch
+
+from adapterhub_lite.protocols import LoadedBase
+from adapterhub_lite.specs import ResolvedBase
+from adapterhub_lite.transformer import load_transformer
+from adapterhub_lite_loaders import LoaderParams
+
+
+class Float32Loader:
+    """Loads a base as 32-bit floating point."""
+
+    def load(self, base: ResolvedBase, params: LoaderParams) -> LoadedBase:
+        """Load the transformer and its tokenizer in evaluation mode."""
+        device = params.device
+        if device == "auto":
+            device = "cuda" if torch.cuda.is_available() else "cpu"
+        return load_transformer(Path(base.path), torch.float32, device)

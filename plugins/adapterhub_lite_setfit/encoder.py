@@ -1,0 +1,88 @@
+"""Texts to embeddings: tokenise once, batch by length, pool."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from transformers import PreTrainedModel
+
+from adapterhub_lite_setfit.pooling import Pooling
+
+Tokens = list[int]
+BATCH_TOKENS = 4096
+"""How many tokens, padding counted, go through the encoder at once."""
+
+
+@dataclass(slots=True)
+class Encoder:
+    """A transformer with its tokenizer and pooling."""
+
+    model: PreTrainedModel
+    tokenizer: Any
+    pooling: Pooling
+    max_length: int
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are."""
+        weight: torch.Tensor = next(self.model.parameters())
+        return weight.device
+
+    @property
+    def width(self) -> int:
+        """The length of an embedding."""
+        return int(self.model.config.hidden_size)
+
+    def tokenise(self, texts: Sequence[str]) -> list[Tokens]:
+        """Turn texts into token ids, cut at ``max_length``."""
+        if not texts:
+            return []
+        encoded = self.tokenizer(
+            list(texts), truncation=True, max_length=self.max_length, return_attention_mask=False
+        )
+        return [list(ids) for ids in encoded["input_ids"]]
+
+    def pad(self, rows: Sequence[Tokens]) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return ids and mask, both (rows, longest), padded on the right."""
+        longest = max(len(row) for row in rows)
+        ids = torch.full((len(rows), longest), self.tokenizer.pad_token_id or 0)
+        mask = torch.zeros_like(ids)
+        for number, row in enumerate(rows):
+            ids[number, : len(row)] = torch.tensor(row)
+            mask[number, : len(row)] = 1
+        return ids.to(self.device), mask.to(self.device)
+
+    def forward(self, rows: Sequence[Tokens]) -> torch.Tensor:
+        """Run the transformer and pool: (rows, width), with gradient where weights learn."""
+        ids, mask = self.pad(rows)
+        hidden = self.model(input_ids=ids, attention_mask=mask).last_hidden_state
+        return self.pooling(hidden, mask)
+
+    def embed(
+        self, rows: Sequence[Tokens], progress: Callable[[int], None] | None = None
+    ) -> NDArray[np.float64]:
+        """Embed tokenised rows without gradient: (rows, width), in the order given."""
+        out = np.empty((len(rows), self.width))
+        done = 0
+        with torch.inference_mode():
+            for batch in batches_by_length(rows):
+                out[batch] = self.forward([rows[i] for i in batch]).cpu().numpy()
+                done += len(batch)
+                if progress:
+                    progress(done)
+        return out
+
+
+def batches_by_length(rows: Sequence[Tokens], budget: int = BATCH_TOKENS) -> Iterator[list[int]]:
+    """Yield row numbers in batches of similar length, each within ``budget`` padded tokens."""
+    batch: list[int] = []
+    for number in sorted(range(len(rows)), key=lambda i: len(rows[i])):
+        if batch and len(rows[number]) * (len(batch) + 1) > budget:
+            yield batch
+            batch = []
+        batch.append(number)
+    if batch:
+        yield batch

@@ -1,0 +1,109 @@
+"""The engine ``fast``: cached lower layers, contrastive steps on the top, a logistic head."""
+
+from dataclasses import dataclass
+
+from adapterhub_lite.data.table import TextSet
+from adapterhub_lite.protocols import Run
+from adapterhub_lite_setfit import ContrastiveParams
+from adapterhub_lite_setfit.encoder import Encoder
+from adapterhub_lite_setfit.head import Floats, LogisticHead, fit_head
+from adapterhub_lite_setfit.prefix_cache import PrefixCache, build_cache
+from adapterhub_lite_setfit.selection import (
+    DEFAULT_C,
+    Candidate,
+    Problem,
+    choose_frozen,
+    validate,
+)
+from adapterhub_lite_setfit.tuning import Snapshot, TrainingSet, can_train, tune
+
+FROZEN = "frozen"
+FINE_TUNED = "fine-tuned"
+
+
+@dataclass(frozen=True, slots=True)
+class Fitted:
+    """What an engine leaves: the encoder's weights are those that were kept, changed in place.
+
+    ``head`` belongs to the kept encoder, ``frozen_head`` to the base's own embeddings.
+    """
+
+    head: LogisticHead
+    frozen_head: LogisticHead
+    kept: str
+    reason: str
+    frozen: Candidate
+    tuned: Candidate | None
+    steps: int
+    c: float
+
+
+def fit_fast(
+    encoder: Encoder,
+    trainable: frozenset[str],
+    data: TextSet,
+    params: ContrastiveParams,
+    run: Run,
+) -> Fitted:
+    """Train on ``data`` and keep whichever of frozen and fine-tuned did better when validated."""
+    problem = Problem(data.labels, data.multi_label, params)
+    run.step("encode", 0, len(data))
+    cache, embeddings = build_cache(encoder, encoder.tokenise(data.texts), trainable)
+    run.step("encode", len(data), len(data))
+    frozen = choose_frozen(embeddings, problem, run.seed)
+    frozen_head = fit_head(embeddings, data.labels, data.multi_label, frozen.c)
+    obstacle = _obstacle(data, trainable, params)
+    if obstacle:
+        return Fitted(frozen_head, frozen_head, FROZEN, obstacle, frozen, None, 0, frozen.c)
+    with cache.active():
+        rival, tuned = validate(cache, embeddings, problem, run) if params.folds else (None, None)
+        kept, reason = decide(rival, tuned)
+        if kept == FROZEN:
+            scored = rival or frozen
+            return Fitted(frozen_head, frozen_head, FROZEN, reason, scored, tuned, 0, frozen.c)
+        steps = tuned.steps if tuned else params.steps
+        c = tuned.c if tuned else DEFAULT_C
+        head = _train_on_all(cache, problem, steps, c, run)
+    return Fitted(head, frozen_head, FINE_TUNED, reason, rival or frozen, tuned, steps, c)
+
+
+def _obstacle(data: TextSet, trainable: frozenset[str], params: ContrastiveParams) -> str:
+    if params.steps == 0 or not trainable:
+        return "no fine-tuning was asked for"
+    if not can_train(data.labels):
+        return "no two rows share a label, so there is no pair to learn from"
+    return ""
+
+
+def decide(frozen: Candidate | None, tuned: Candidate | None) -> tuple[str, str]:
+    """Return which of the two to keep, and why, in words for the report."""
+    if frozen is None or tuned is None or frozen.score is None or tuned.score is None:
+        return FINE_TUNED, "there was no cross-validation to choose by"
+    rows = frozen.score.rows
+    figures = (
+        f"on {rows} held-out rows: accuracy {tuned.score.accuracy:.3f} fine-tuned, "
+        f"{frozen.score.accuracy:.3f} frozen; log-loss {tuned.score.log_loss:.3f} and "
+        f"{frozen.score.log_loss:.3f}"
+    )
+    if tuned.score.key > frozen.score.key:
+        return FINE_TUNED, f"fine-tuning did better {figures}"
+    return FROZEN, f"fine-tuning did not beat the frozen encoder {figures}"
+
+
+def _train_on_all(
+    cache: PrefixCache, problem: Problem, steps: int, c: float, run: Run
+) -> LogisticHead:
+    """Train on every row for the chosen number of steps; on any failure the weights go back."""
+    rows = TrainingSet(range(len(problem.labels)), problem.labels)
+    snapshot = Snapshot(cache.encoder.model)
+
+    def on_step(step: int, loss: float) -> None:
+        run.step("train", step, steps, loss=loss)
+
+    try:
+        tune(cache, rows, problem.params, run.seed, steps, on_step)
+    except BaseException:
+        snapshot.restore()
+        raise
+    embeddings: Floats = cache.embed()
+    return fit_head(embeddings, problem.labels, problem.multi_label, c)

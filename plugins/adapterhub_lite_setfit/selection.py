@@ -1,0 +1,197 @@
+"""Cross-validation: how many steps, if any, and which regularisation of the head."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from adapterhub_lite.protocols import Run
+from adapterhub_lite_setfit import ContrastiveParams
+from adapterhub_lite_setfit.head import Floats, accuracy_and_log_loss, fit_head
+from adapterhub_lite_setfit.prefix_cache import PrefixCache
+from adapterhub_lite_setfit.tuning import (
+    Labels,
+    Snapshot,
+    TrainingSet,
+    can_train,
+    checkpoints,
+    tune,
+)
+
+DEFAULT_C = 10.0
+"""The head's C where there are too few rows to choose it: the best on most few-shot data."""
+PATIENCE = 2
+"""Validation stops a fold after this many looks without a lower log-loss."""
+
+Fold = tuple[NDArray[np.intp], NDArray[np.intp]]
+
+
+@dataclass(frozen=True, slots=True)
+class Score:
+    """A candidate's held-out accuracy (multi-label: micro F1) and log-loss, over ``rows`` rows."""
+
+    accuracy: float
+    log_loss: float
+    rows: int
+
+    @property
+    def key(self) -> tuple[float, float]:
+        """What candidates are compared by: accuracy, and log-loss where that is equal."""
+        return (round(self.accuracy, 9), -self.log_loss)
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """What a selection is about: the labels of all rows, and the parameters."""
+
+    labels: Labels
+    multi_label: bool
+    params: ContrastiveParams
+
+
+Table = dict[tuple[int, float], list[Score]]
+"""(steps, C) → its score in each fold; 0 steps is the frozen encoder."""
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A point that was validated: so many steps (0: frozen), such a C, such a score."""
+
+    steps: int
+    c: float
+    score: Score | None
+
+
+def folds(labels: Labels, count: int, seed: int) -> list[Fold]:
+    """Split row numbers into at most ``count`` stratified folds: (train, held out) pairs.
+
+    A row whose (first) label occurs once stays in every training part: it cannot be both learnt
+    and held out. Fewer than two rows a class, or one class: no folds.
+    """
+    from sklearn.model_selection import StratifiedKFold
+
+    first = np.array([min(names, default="") for names in labels])
+    names, counts = np.unique(first, return_counts=True)
+    shared = np.flatnonzero(np.isin(first, names[counts >= 2]))
+    single = np.flatnonzero(~np.isin(first, names[counts >= 2]))
+    fewest = counts[counts >= 2].min(initial=len(first))
+    splits = min(count, int(fewest))
+    if splits < 2 or len(names) < 2 or not len(shared):
+        return []
+    splitter = StratifiedKFold(splits, shuffle=True, random_state=seed)
+    return [
+        (np.sort(np.concatenate([shared[train], single])), shared[held])
+        for train, held in splitter.split(shared, first[shared])
+    ]
+
+
+def choose_frozen(embeddings: Floats, problem: Problem, seed: int) -> Candidate:
+    """Choose the C of a head on fixed embeddings by cross-validation over all folds."""
+    table: Table = {}
+    for fold in folds(problem.labels, problem.params.folds or 4, seed):
+        _score_heads(table, 0, embeddings, problem, fold)
+    return _best(table) if table else Candidate(0, DEFAULT_C, None)
+
+
+def validate(
+    cache: PrefixCache, frozen: Floats, problem: Problem, run: Run
+) -> tuple[Candidate | None, Candidate | None]:
+    """Return the best frozen and the best fine-tuned candidate, scored on the same held-out rows.
+
+    Each fold is a fresh training on its training part only, looked at now and then; folds are run
+    until ``validation_rows`` rows were held out. (None, None) where there are too few rows.
+    """
+    params, labels = problem.params, problem.labels
+    table: Table = {}
+    snapshot = Snapshot(cache.encoder.model)
+    chosen = list(_enough(folds(labels, params.folds, run.seed), params.validation_rows))
+    total = len(chosen) * params.steps
+    for number, fold in enumerate(chosen):
+        _score_heads(table, 0, frozen, problem, fold)
+        part = TrainingSet(fold[0].tolist(), [labels[i] for i in fold[0]])
+        if not can_train(part.labels):
+            continue
+        watch = _Watch(cache, problem, fold, table)
+        before = number * params.steps
+
+        def on_step(step: int, loss: float, watch: "_Watch" = watch, before: int = before) -> bool:
+            run.step("validate", before + step, total, loss=loss)
+            return watch.look(step)
+
+        tune(cache, part, params, run.seed, params.steps, on_step)
+        snapshot.restore()
+    if chosen:
+        run.step("validate", total, total)
+    tuned = {key: scores for key, scores in table.items() if key[0] and len(scores) == len(chosen)}
+    still = {key: scores for key, scores in table.items() if not key[0]}
+    return (_best(still) if still else None), (_best(tuned) if tuned else None)
+
+
+def _enough(candidates: Sequence[Fold], rows: int) -> Iterator[Fold]:
+    held = 0
+    for fold in candidates:
+        if held >= rows:
+            return
+        held += len(fold[1])
+        yield fold
+
+
+@dataclass(slots=True)
+class _Watch:
+    """Looks at the model at checkpoints of one fold, and says when to stop it."""
+
+    cache: PrefixCache
+    problem: Problem
+    fold: Fold
+    table: Table
+    best_loss: float = float("inf")
+    looks_without_gain: int = 0
+
+    def look(self, step: int) -> bool:
+        if step not in checkpoints(self.problem.params.steps):
+            return False
+        model = self.cache.encoder.model
+        model.eval()
+        embeddings = self.cache.embed()
+        model.train()
+        scores = _score_heads(self.table, step, embeddings, self.problem, self.fold)
+        loss = min(score.log_loss for score in scores)
+        gained = loss < self.best_loss
+        self.best_loss = min(loss, self.best_loss)
+        self.looks_without_gain = 0 if gained else self.looks_without_gain + 1
+        return self.looks_without_gain >= PATIENCE
+
+
+def _score_heads(
+    table: Table, steps: int, embeddings: Floats, problem: Problem, fold: Fold
+) -> list[Score]:
+    """Fit a head of every C on the fold's training part and score it on its held-out part."""
+    train, held = fold
+    known = [problem.labels[i] for i in train]
+    asked = [problem.labels[i] for i in held]
+    scores = []
+    for c in problem.params.head_c:
+        head = fit_head(embeddings[train], known, problem.multi_label, c)
+        accuracy, loss = accuracy_and_log_loss(
+            head, embeddings[held], asked, problem.params.threshold
+        )
+        scores.append(Score(accuracy, loss, len(held)))
+        table.setdefault((steps, c), []).append(scores[-1])
+    return scores
+
+
+def _best(table: Table) -> Candidate:
+    pooled = {key: _pool(scores) for key, scores in table.items()}
+    # Of equals the first wins: fewer steps, stronger regularisation.
+    steps, c = max(sorted(pooled), key=lambda key: pooled[key].key)
+    return Candidate(steps, c, pooled[steps, c])
+
+
+def _pool(scores: Sequence[Score]) -> Score:
+    rows = sum(score.rows for score in scores)
+
+    def mean(value: Callable[[Score], float]) -> float:
+        return sum(value(score) * score.rows for score in scores) / rows
+
+    return Score(mean(lambda s: s.accuracy), mean(lambda s: s.log_loss), rows)

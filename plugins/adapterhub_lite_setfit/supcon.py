@@ -1,0 +1,74 @@
+"""The supervised contrastive loss, and the batches it learns from."""
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+import torch
+
+
+def label_overlap(labels: torch.Tensor) -> torch.Tensor:
+    """Return how much two rows' labels agree: (rows, rows), Jaccard of the label sets.
+
+    ``labels`` is one-hot or multi-hot, (rows, classes). For one label a row this is 1 within a
+    class and 0 across; two rows without any label agree.
+    """
+    shared = labels @ labels.T
+    counts = labels.sum(1)
+    union = counts[:, None] + counts[None, :] - shared
+    return torch.where(union > 0, shared / union.clamp(min=1), 1.0)
+
+
+def supervised_contrastive_loss(
+    embeddings: torch.Tensor, overlap: torch.Tensor, temperature: float
+) -> torch.Tensor:
+    """Compute the mean over anchors of the negative log-probability of their positives.
+
+    ``embeddings`` (rows, width) are scaled to length 1 here; ``overlap`` (rows, rows) weighs the
+    positives. An anchor without a positive (a class with one row in the batch) is left out, and a
+    batch of such anchors gives 0 with a gradient of 0, never NaN. Khosla et al. 2020,
+    https://arxiv.org/abs/2004.11362, equation 2.
+    """
+    unit = torch.nn.functional.normalize(embeddings, dim=-1)
+    itself = torch.eye(len(unit), dtype=torch.bool, device=unit.device)
+    similarity = (unit @ unit.T / temperature).masked_fill(itself, float("-inf"))
+    # The diagonal's log-probability is -inf; as 0 x -inf is NaN, it is set to 0 before weighing.
+    log_probability = similarity.log_softmax(dim=1).masked_fill(itself, 0.0)
+    positives = overlap.masked_fill(itself, 0.0)
+    mass = positives.sum(1)
+    anchors = mass > 0
+    if not anchors.any():
+        return embeddings.sum() * 0.0
+    return -((positives * log_probability).sum(1)[anchors] / mass[anchors]).mean()
+
+
+def class_balanced_batches(
+    labels: Sequence[tuple[str, ...]], batch_size: int, rng: np.random.Generator
+) -> Iterator[list[int]]:
+    """Yield batches of row numbers for ever, each with as many rows of one class as of another.
+
+    A batch holds at least two rows of a class where the class has them. Classes take turns until
+    all were drawn, so none is left out for long; a row without labels belongs to a class of its
+    own kind. A multi-label row is drawn by any of its labels, once a batch.
+    """
+    members = _members(labels)
+    per_batch = min(len(members), max(1, batch_size // 2))
+    per_class = max(2, batch_size // per_batch)
+    queue: list[str] = []
+    while True:
+        if len(queue) < per_batch:
+            queue = [str(name) for name in rng.permutation(sorted(members))]
+        drawn, queue = queue[:per_batch], queue[per_batch:]
+        batch: dict[int, None] = {}
+        for name in drawn:
+            rows = members[name]
+            chosen = rng.choice(rows, size=min(per_class, len(rows)), replace=False)
+            batch |= dict.fromkeys(int(row) for row in chosen)
+        yield list(batch)
+
+
+def _members(labels: Sequence[tuple[str, ...]]) -> dict[str, list[int]]:
+    members: dict[str, list[int]] = {}
+    for row, names in enumerate(labels):
+        for name in names or ("",):
+            members.setdefault(name, []).append(row)
+    return members

@@ -1,0 +1,127 @@
+"""A local registry of adapters and models: files are the truth, SQLite is a disposable index.
+
+Names are exported lazily, so importing an error costs neither pydantic nor SQLite.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from adapterhub_lite_registry.aliases import ANY, AliasMove
+    from adapterhub_lite_registry.errors import (
+        AdapterHubError,
+        AliasConflictError,
+        IntegrityError,
+        InUseError,
+        InvalidManifestError,
+        InvalidNameError,
+        InvalidQueryError,
+        NotFoundError,
+        RegistryError,
+        StorageError,
+    )
+    from adapterhub_lite_registry.io import FileIO
+    from adapterhub_lite_registry.lineage import Lineage, LineageNode
+    from adapterhub_lite_registry.manifest import (
+        Base,
+        Component,
+        Dataset,
+        FileEntry,
+        Manifest,
+        ManifestDraft,
+        Metric,
+        Parent,
+        Signature,
+        Tensors,
+    )
+    from adapterhub_lite_registry.names import check_name
+    from adapterhub_lite_registry.publish import Source
+    from adapterhub_lite_registry.query import Entry
+    from adapterhub_lite_registry.registry import Registry, default_home
+    from adapterhub_lite_registry.removal import RemovalPlan
+    from adapterhub_lite_registry.verify import Problem
+    from adapterhub_lite_registry.versions import Version
+
+_HOME_OF = {
+    "ANY": "aliases",
+    "AliasMove": "aliases",
+    "AdapterHubError": "errors",
+    "AliasConflictError": "errors",
+    "IntegrityError": "errors",
+    "InUseError": "errors",
+    "InvalidManifestError": "errors",
+    "InvalidNameError": "errors",
+    "InvalidQueryError": "errors",
+    "NotFoundError": "errors",
+    "RegistryError": "errors",
+    "StorageError": "errors",
+    "FileIO": "io",
+    "Lineage": "lineage",
+    "LineageNode": "lineage",
+    "Base": "manifest",
+    "Component": "manifest",
+    "Dataset": "manifest",
+    "FileEntry": "manifest",
+    "Manifest": "manifest",
+    "ManifestDraft": "manifest",
+    "Metric": "manifest",
+    "Parent": "manifest",
+    "Signature": "manifest",
+    "Tensors": "manifest",
+    "check_name": "names",
+    "Source": "publish",
+    "Entry": "query",
+    "Registry": "registry",
+    "default_home": "registry",
+    "RemovalPlan": "removal",
+    "Problem": "verify",
+    "Version": "versions",
+}
+
+__all__ = [
+    "ANY",
+    "AdapterHubError",
+    "AliasConflictError",
+    "AliasMove",
+    "Base",
+    "Component",
+    "Dataset",
+    "Entry",
+    "FileEntry",
+    "FileIO",
+    "InUseError",
+    "IntegrityError",
+    "InvalidManifestError",
+    "InvalidNameError",
+    "InvalidQueryError",
+    "Lineage",
+    "LineageNode",
+    "Manifest",
+    "ManifestDraft",
+    "Metric",
+    "NotFoundError",
+    "Parent",
+    "Problem",
+    "Registry",
+    "RegistryError",
+    "RemovalPlan",
+    "Signature",
+    "Source",
+    "StorageError",
+    "Tensors",
+    "Version",
+    "check_name",
+    "default_home",
+]
+
+
+def __getattr__(name: str) -> object:
+    if name not in _HOME_OF:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(f"{__name__}.{_HOME_OF[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

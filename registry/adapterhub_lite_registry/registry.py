@@ -1,0 +1,256 @@
+"""The registry as its users see it."""
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+import platformdirs
+
+from adapterhub_lite_registry.aliases import ANY, AliasMove, AliasStore, Expected
+from adapterhub_lite_registry.catchup import CatchUp
+from adapterhub_lite_registry.errors import NotFoundError, RegistryError
+from adapterhub_lite_registry.faults import guarded
+from adapterhub_lite_registry.index import Index
+from adapterhub_lite_registry.io import FileIO
+from adapterhub_lite_registry.layout import Layout, open_layout
+from adapterhub_lite_registry.lineage import Lineage, LineageReader
+from adapterhub_lite_registry.manifest import ManifestDraft
+from adapterhub_lite_registry.names import check_alias, check_name
+from adapterhub_lite_registry.publish import Publisher, Source
+from adapterhub_lite_registry.query import Entry, MetricCondition, Query, parse_metric
+from adapterhub_lite_registry.refs import RefStore
+from adapterhub_lite_registry.removal import RemovalPlan, Remover
+from adapterhub_lite_registry.verify import Problem, Progress, Verifier
+from adapterhub_lite_registry.versions import Version, VersionReader
+from adapterhub_lite_registry.views import Views
+
+HOME_VARIABLE = "ADAPTERHUB_LITE_HOME"
+
+
+def default_home() -> Path:
+    """Return ``$ADAPTERHUB_LITE_HOME``, else a folder in the user's data directory."""
+    chosen = os.environ.get(HOME_VARIABLE)
+    return Path(chosen) if chosen else platformdirs.user_data_path("adapterhub-lite")
+
+
+class Registry:
+    """Immutable versions of adapters and models, found by name, number or alias.
+
+    It holds no connection and no state but paths: share it between threads, or open it anew;
+    both are cheap. Every method raises StorageError when the disk refuses.
+    """
+
+    def __init__(self, home: Path, layout: Layout, io: FileIO) -> None:
+        self.home = home
+        self._io = io
+        self._layout = layout
+        self._refs = RefStore(io, layout)
+        self._reader = VersionReader(io, layout, self._refs)
+        self._aliases = AliasStore(io, layout, self._refs)
+        self._views = Views(io, layout)
+        self._index = Index(layout, CatchUp(io, layout, self._refs, self._reader))
+
+    @classmethod
+    @guarded("open the registry")
+    def open(
+        cls, home: Path | None = None, *, create: bool = True, io: FileIO | None = None
+    ) -> "Registry":
+        """Open the registry at ``home``, laying it out if it is new.
+
+        NotFoundError if there is none and ``create`` is false.
+        """
+        place = (home or default_home()).expanduser().resolve()
+        disk = io or FileIO()
+        return cls(place, open_layout(place, disk, create=create), disk)
+
+    @guarded("publish")
+    def publish(
+        self,
+        name: str,
+        files: Mapping[str, Path | bytes | Source],
+        draft: ManifestDraft,
+        *,
+        alias: str | None = None,
+    ) -> Version:
+        """Publish files as the next version of ``name``, and point ``alias`` at it if given.
+
+        InvalidNameError or InvalidManifestError before anything is written; on any error nothing
+        of the version can be seen. Only an alias can fail after the version is published: the
+        error then says so.
+        """
+        if alias is not None:
+            check_alias(alias)
+        version = Publisher(self._io, self._layout, self._refs).publish(name, files, draft)
+        if alias is None:
+            return version
+        try:
+            self._aliases.move(name, alias, version.number, ANY)
+        except (RegistryError, OSError) as error:
+            raise RegistryError(
+                f"{version} is published, but alias {alias!r} could not be set: {error}",
+                hint=f"run: ahl alias set {version} {alias}",
+            ) from error
+        return self._reader.resolve(str(version))
+
+    @guarded("read the registry")
+    def resolve(self, ref: str) -> Version:
+        """Return the version that ``name``, ``name@7``, ``name@prod`` or ``name@sha256:…`` means.
+
+        A name alone means its newest version. InvalidNameError, NotFoundError, or IntegrityError
+        if what is stored is damaged.
+        """
+        return self._reader.resolve(ref)
+
+    @guarded("read the registry")
+    def names(self) -> list[str]:
+        """Return the names that have a version, sorted."""
+        return [name for name in self._refs.names() if self._has_version(name)]
+
+    @guarded("read the registry")
+    def versions(self, name: str) -> list[int]:
+        """Return a name's version numbers, ascending; NotFoundError if it has none."""
+        check_name(name)
+        self._refs.newest(name)
+        return [n for n in self._refs.numbers(name) if not self._refs.read(name, n).removed]
+
+    @guarded("read the registry")
+    def aliases(self, name: str) -> dict[str, int]:
+        """Return a name's aliases and the numbers that they point to."""
+        return self._refs.aliases(check_name(name))
+
+    @guarded("search the registry")
+    def search(
+        self,
+        text: str | None = None,
+        *,
+        name: str | None = None,
+        base: str | None = None,
+        method: str | None = None,
+        task: str | None = None,
+        kind: str | None = None,
+        metric: MetricCondition | list[MetricCondition] | None = None,
+        sort: str = "-created",
+        latest_only: bool = False,
+        limit: int | None = None,
+        offset: int = 0,
+    ) -> list[Entry]:
+        """Return the versions that meet every condition.
+
+        ``text`` matches the starts of words in names, descriptions, labels and the like; ``base``
+        a reference or the hash of the weights; ``metric`` reads ``accuracy>=0.8``. ``sort`` is
+        ``created``, ``name``, ``number``, ``size`` or a metric, which lists only versions that
+        have it; ``-`` before it reverses. ``latest_only`` leaves each name its newest version.
+        InvalidQueryError if a condition cannot be read or no version has that metric.
+        """
+        metrics = metric if isinstance(metric, list) else [] if metric is None else [metric]
+        query = Query(
+            text=text,
+            name=name,
+            base=base,
+            method=method,
+            task=task,
+            kind=kind,
+            metrics=[parse_metric(condition) for condition in metrics],
+            sort=sort,
+            latest_only=latest_only,
+            limit=limit,
+            offset=offset,
+        )
+        return self._index.ask(query.run)
+
+    @guarded("move the alias")
+    def set_alias(self, name: str, alias: str, number: int, *, expected: Expected = ANY) -> None:
+        """Point an alias at a version.
+
+        With ``expected``, only if it points to that number now (None: only if it is new), else
+        AliasConflictError. NotFoundError if there is no such version.
+        """
+        self._aliases.move(name, alias, number, expected)
+
+    @guarded("remove the alias")
+    def remove_alias(self, name: str, alias: str, *, expected: Expected = ANY) -> None:
+        """Remove an alias; NotFoundError if there is none, AliasConflictError as for setting."""
+        self._aliases.move(name, alias, None, expected)
+
+    @guarded("read the alias log")
+    def alias_history(self, name: str, alias: str | None = None) -> list[AliasMove]:
+        """Return the moves of a name's aliases, or of one of them, oldest first."""
+        return self._aliases.history(name, alias)
+
+    @guarded("read the lineage")
+    def lineage(self, ref: str) -> Lineage:
+        """Return what a version was made from and what was made from it; raises as resolve."""
+        version = self._reader.resolve(ref)
+        return self._index.ask(lambda found: LineageReader(found, self._reader).read(version))
+
+    @guarded("read the file")
+    def read_file(self, version: Version, path: str) -> bytes:
+        """Return one file's bytes, verified; NotFoundError, or IntegrityError if damaged."""
+        return self._views.read(version, path)
+
+    @guarded("open the version")
+    def path(self, version: Version) -> Path:
+        """Return a folder with the version's files, verified, to load from and not to write to.
+
+        IntegrityError names the file that is damaged.
+        """
+        return self._views.view(version)
+
+    @guarded("check out")
+    def checkout(self, version: Version, destination: Path, *, link: bool = False) -> Path:
+        """Write the version's files to a new or empty folder, in one step, and return it.
+
+        They are copies that may be edited; with ``link`` they share the store's bytes and must
+        not be. StorageError if the folder is occupied, IntegrityError if a file is damaged.
+        """
+        return self._views.checkout(version, destination, link=link)
+
+    @guarded("remove the version")
+    def remove(self, ref: str, *, dry_run: bool = False) -> RemovalPlan:
+        """Remove a version, or only say what stands against it; its number is never reused.
+
+        InUseError if an alias points to it or a child was made from it. Its bytes stay.
+        """
+        version = self._reader.resolve(ref)
+        children = self._index.ask(
+            lambda found: LineageReader(found, self._reader).child_refs(version.digest)
+        )
+        remover = Remover(self._io, self._layout, self._refs, self._aliases)
+        return (remover.plan if dry_run else remover.remove)(version, children)
+
+    @guarded("verify the registry")
+    def verify(self, ref: str | None = None, progress: Progress | None = None) -> list[Problem]:
+        """Read and hash everything, or all that one version needs; return what is damaged.
+
+        InvalidNameError or NotFoundError if there is no such version.
+        """
+        verifier = Verifier(self._io, self._layout, self._refs, self._reader, progress)
+        if ref is None:
+            return verifier.everything()
+        return verifier.version(*self._reader.locate(ref))
+
+    @guarded("rebuild the index")
+    def reindex(self) -> int:
+        """Build the index anew from the files; return how many versions it holds."""
+        self._index.reset()
+        return self._index.ask(lambda found: int(found.execute(_COUNT).fetchone()[0]))
+
+    @guarded("read the index")
+    def unreadable(self) -> list[Problem]:
+        """Return the versions that no search can find, because they are damaged."""
+        rows = self._index.ask(lambda found: found.execute(_DAMAGED).fetchall())
+        return [
+            Problem(self._layout.relative(self._layout.version(name, number)), damage)
+            for name, number, damage in rows
+        ]
+
+    def _has_version(self, name: str) -> bool:
+        try:
+            self._refs.newest(name)
+        except NotFoundError:
+            return False
+        return True
+
+
+_COUNT = "SELECT count(*) FROM versions"
+_DAMAGED = "SELECT name, number, damage FROM refs WHERE damage IS NOT NULL ORDER BY name, number"
