@@ -84,19 +84,27 @@ class Catalogue:
             _check_hook_names(plugin)
             self._manager.register(plugin, name=record.source.id)
             self.offers += list(self._collect(record.source))
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             record.status, record.error = "broken", one_line(error)
             if self._manager.has_plugin(record.source.id):
                 self._manager.unregister(name=record.source.id)
 
     def _collect(self, source: PluginSource) -> Iterator[Offer]:
         for kind, (hook, spec_type) in KINDS.items():
-            for specs in self._caller(hook, source.id)():
+            caller = self._caller(hook, source.id)
+            results = caller()
+            if caller.get_hookimpls() and not results:  # pluggy drops a None
+                raise TypeError(f"{hook} returned None: it yields specs, or returns a list of them")
+            for specs in results:
+                if not isinstance(specs, Iterable):
+                    raise TypeError(f"{hook} returned one {type(specs).__name__}, not an iterable")
                 for spec in specs:
                     if not isinstance(spec, spec_type):
                         raise TypeError(
                             f"{hook} returned {type(spec).__name__}, not {spec_type.__name__}"
                         )
+                    if not isinstance(spec.name, str) or not spec.name:
+                        raise TypeError(f"{hook} returned a spec whose name is {spec.name!r}")
                     yield Offer(kind, spec, source)
 
     def _caller(self, hook: str, plugin: str) -> Any:
@@ -114,6 +122,11 @@ class Catalogue:
     def names(self, kind: str) -> list[str]:
         """Return the names offered for ``kind``, sorted."""
         return sorted({offer.spec.name for offer in self.offers if offer.kind == kind})
+
+    def usable(self, kind: str) -> list[Offer]:
+        """Return the offers for ``kind`` that nobody else makes under the same name, by name."""
+        found = (self._by_name[kind, name] for name in self.names(kind))
+        return [offers[0] for offers in found if len(offers) == 1]
 
     def offer(self, kind: str, name: str) -> Offer:
         """Return the offer of that kind and name.
@@ -206,25 +219,31 @@ class Catalogue:
         the import fails.
         """
         for requirement in spec.requires:
-            if find_spec(requirement.module) is None:
+            if not _is_installed(requirement.module):
                 raise MissingDependencyError(
                     f"{requirement.module}, which {spec.name!r} needs,", install=requirement.install
                 )
         module, _, attribute = spec.implementation.partition(":")
         try:
             found = getattr(import_module(module), attribute)
-        except (ImportError, AttributeError) as error:
+            return found() if isinstance(found, type) else found
+        except AdapterHubError:
+            raise
+        except Exception as error:
             raise PluginError(
-                f"{spec.name!r} cannot be imported: {one_line(error)}", plugin=module
+                f"{spec.name!r} cannot be imported from {spec.implementation!r}: {one_line(error)}",
+                plugin=module,
             ) from error
-        return found() if isinstance(found, type) else found
 
     def resolve_base(self, ref: str) -> ResolvedBase | None:
         """Ask each plugin for the base model ``ref``; the first answer counts."""
-        for result in self._call_each("adapterhub_resolve_base", ref=ref):
-            if result is not None:
-                assert isinstance(result, ResolvedBase), "adapterhub_resolve_base: wrong type"
+        hook = "adapterhub_resolve_base"
+        for plugin, result in self._call_each(hook, ref=ref):
+            if isinstance(result, ResolvedBase):
                 return result
+            if result is not None:
+                kind = type(result).__name__
+                logger.warning("plugin %s: %s returned %s, no ResolvedBase", plugin, hook, kind)
         return None
 
     def run_event(self, event: Mapping[str, Any]) -> None:
@@ -232,8 +251,8 @@ class Catalogue:
         for _ in self._call_each("adapterhub_run_event", event=event):
             pass
 
-    def _call_each(self, hook: str, **arguments: Any) -> Iterator[Any]:
-        """Call a hook plugin by plugin; one that raises is logged and passed over."""
+    def _call_each(self, hook: str, **arguments: Any) -> Iterator[tuple[str, Any]]:
+        """Call a hook plugin by plugin, for its id and answer; one that raises is passed over."""
         for record in self.records:
             if record.status != "ok":
                 continue
@@ -244,15 +263,25 @@ class Catalogue:
             except Exception as error:
                 logger.warning("plugin %s: %s failed: %s", record.source.id, hook, one_line(error))
                 continue
-            yield result
+            yield record.source.id, result
+
+
+def _is_installed(module: str) -> bool:
+    try:
+        return find_spec(module) is not None
+    except (ImportError, ValueError):  # a parent package is absent, or was put together by hand
+        return False
 
 
 def _check_hook_names(plugin: object) -> None:
-    """Refuse a plugin whose implementation matches no hook: pluggy would never call it."""
+    """Refuse what pluggy would never call: a mark on a name that is no hook, a hook without one."""
     known = [name for name in vars(HookSpecs) if name.startswith("adapterhub_")]
     for name in dir(plugin):
-        marked = getattr(getattr(plugin, name, None), f"{PROJECT}_impl", None)
-        if marked and (marked.get("specname") or name) not in known:
-            near = nearest_name(name, known)
+        attribute = getattr(plugin, name, None)
+        marked = getattr(attribute, f"{PROJECT}_impl", None)
+        if marked and (meant := marked.get("specname") or name) not in known:
+            near = nearest_name(meant, known)
             ending = f"; did you mean {near}?" if near else ""
-            raise AttributeError(f"there is no hook {name}{ending}")
+            raise AttributeError(f"there is no hook {meant}{ending}")
+        if not marked and name in known and callable(attribute):
+            raise AttributeError(f"{name} is not marked with @hookimpl")

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
@@ -16,23 +16,42 @@ M = TypeVar("M", bound=BaseModel)
 
 def read_recipe(path: Path) -> dict[str, Any]:
     """Read a recipe's YAML; raises RecipeError when it is absent, no YAML, or no mapping."""
-    import yaml
-
     try:
-        if path.stat().st_size > MAX_RECIPE_BYTES:
+        with path.open("rb") as stream:
+            raw = stream.read(MAX_RECIPE_BYTES + 1)
+        if len(raw) > MAX_RECIPE_BYTES:
             raise RecipeError(f"{path} is over 1 MiB: that is no recipe")
-        content = yaml.load(path.read_text(encoding="utf-8"), Loader=_strict_loader())  # noqa: S506
+        content = _parse_yaml(raw.decode("utf-8"))
     except FileNotFoundError:
         raise RecipeError(f"no recipe file {path}") from None
     except IsADirectoryError:
         raise RecipeError(f"{path} is a folder, not a recipe file") from None
     except UnicodeDecodeError as error:
         raise RecipeError(f"{path} is not UTF-8 text (byte {error.start})") from error
-    except yaml.YAMLError as error:
-        raise RecipeError(f"{path} is no valid YAML: {_yaml_problem(error)}") from error
+    except _NotYamlError as error:
+        raise RecipeError(f"{path} is no valid YAML: {error}") from error
     if not isinstance(content, dict):
         raise RecipeError(f"{path} is no recipe: a recipe is a mapping of keys to values")
     return content
+
+
+class _NotYamlError(Exception):
+    """A text is not YAML that a recipe may hold; the message is one line."""
+
+
+def _parse_yaml(text: str) -> Any:
+    """Read plain YAML: no tags that make objects, and no key twice; raises _NotYamlError."""
+    import yaml
+
+    try:
+        return yaml.load(text, Loader=_strict_loader())  # noqa: S506 - a subclass of SafeLoader
+    except yaml.YAMLError as error:
+        raise _NotYamlError(_yaml_problem(error)) from error
+    except RecursionError as error:
+        raise _NotYamlError("it is nested too deeply") from error
+    except (ValueError, LookupError, AttributeError) as error:
+        # PyYAML lets these out for scalars that only look like a date or a number.
+        raise _NotYamlError(f"a value cannot be read ({error})") from error
 
 
 def _strict_loader() -> type[Any]:
@@ -43,13 +62,15 @@ def _strict_loader() -> type[Any]:
         pass
 
     def construct_mapping(loader: yaml.SafeLoader, node: yaml.MappingNode) -> dict[Any, Any]:
-        keys = [loader.construct_object(key) for key, _ in node.value]
-        for number, key in enumerate(keys):
-            if key in keys[:number]:
-                mark = node.value[number][0].start_mark
+        seen: set[tuple[str, str]] = set()
+        for key, _ in node.value:
+            if not isinstance(key, yaml.ScalarNode):
+                continue  # refused below: a mapping or a list cannot be a key
+            if (key.tag, key.value) in seen:
                 raise yaml.constructor.ConstructorError(
-                    None, None, f"the key {key!r} is given twice", mark
+                    None, None, f"the key {key.value!r} is given twice", key.start_mark
                 )
+            seen.add((key.tag, key.value))
         return loader.construct_mapping(node, deep=True)
 
     StrictLoader.add_constructor(yaml.resolver.BaseResolver.DEFAULT_MAPPING_TAG, construct_mapping)
@@ -68,36 +89,34 @@ def apply_overrides(recipe: Mapping[str, Any], overrides: Iterable[str]) -> dict
     A part that is a bare name (``method: lora``) becomes a mapping when a key below it is set.
     Raises RecipeError for an override that has no ``=`` or goes through a value.
     """
-    import yaml
-
-    result: dict[str, Any] = _deep_copy(recipe)
+    result = dict(recipe)
     for override in overrides:
         path, equals, text = override.partition("=")
-        if not equals or not path.strip():
+        keys = [key.strip() for key in path.split(".")]
+        if not equals or not all(keys):
             raise RecipeError(f"--set {override!r} is not of the form key=value")
         try:
-            value = yaml.safe_load(text)
-        except yaml.YAMLError as error:
-            raise RecipeError(f"--set {override!r}: {_yaml_problem(error)}") from error
-        _set_path(result, path.strip().split("."), value, override)
+            value = _parse_yaml(text)
+        except _NotYamlError as error:
+            raise RecipeError(f"--set {override!r}: {error}", field=".".join(keys)) from error
+        _set_path(result, keys, value, override)
     return result
 
 
-def _deep_copy(value: Any) -> Any:
-    if isinstance(value, Mapping):
-        return {key: _deep_copy(item) for key, item in value.items()}
-    return [_deep_copy(item) for item in value] if isinstance(value, list) else value
-
-
 def _set_path(target: dict[str, Any], keys: Sequence[str], value: Any, override: str) -> None:
+    """Set a value, copying the mappings on the way to it and no others: YAML aliases share them."""
     *above, last = keys
-    for key in above:
-        below = target.setdefault(key, {})
-        if isinstance(below, str) and key in ("loader", "method", "objective"):
-            below = target[key] = {"name": below}
-        if not isinstance(below, dict):
-            raise RecipeError(f"--set {override!r}: {key!r} has no keys below it", field=key)
-        target = below
+    for depth, key in enumerate(above, 1):
+        below = target.get(key)
+        if below is None:
+            below = {}
+        elif isinstance(below, str) and depth == 1 and key in ("loader", "method", "objective"):
+            below = {"name": below}
+        elif not isinstance(below, Mapping):
+            field = ".".join(keys[:depth])
+            raise RecipeError(f"--set {override!r}: {field!r} has no keys below it", field=field)
+        target[key] = dict(below)
+        target = target[key]
     target[last] = value
 
 
@@ -114,32 +133,69 @@ def validate(model: type[M], values: Mapping[str, Any], *, where: str = "") -> M
 
 
 def _recipe_error(model: type[BaseModel], faults: list[ErrorDetails], where: str) -> RecipeError:
+    by_field: dict[str, list[ErrorDetails]] = {}
+    for fault in faults:
+        by_field.setdefault(_dotted(model, fault, where), []).append(fault)
     # An unknown key explains more than the field that is missing because of it.
-    fault = min(faults, key=lambda item: item["type"] != "extra_forbidden")
-    path = [str(part) for part in fault["loc"]]
-    field = ".".join([where, *path] if where else path)
-    more = f" (and {len(faults) - 1} more)" if len(faults) > 1 else ""
+    field, fault = min(
+        ((field, found[0]) for field, found in by_field.items()),
+        key=lambda item: item[1]["type"] != "extra_forbidden",
+    )
+    more = f" (and {len(by_field) - 1} more)" if len(by_field) > 1 else ""
     if fault["type"] == "extra_forbidden":
+        path = [str(part) for part in fault["loc"]]
         known = _known_keys(model, path[:-1])
         near = nearest_name(path[-1], known)
         hint = f"did you mean {near!r}?" if near else f"known keys: {', '.join(sorted(known))}"
         return RecipeError(f"unknown key {field!r}{more}", field=field, hint=hint)
     if fault["type"] == "missing":
         return RecipeError(f"{field!r} is missing{more}", field=field)
-    message = str(fault["msg"]).removeprefix("Value error, ")
-    message = message[:1].lower() + message[1:]
+    messages = dict.fromkeys(_message(found) for found in by_field[field])  # one for each type
     given = fault.get("input")
     shown = f", not {given!r}" if isinstance(given, str | int | float | bool) else ""
     prefix = f"{field!r}: " if field else ""
-    return RecipeError(f"{prefix}{message}{shown}{more}", field=field)
+    return RecipeError(f"{prefix}{' or '.join(messages)}{shown}{more}", field=field)
+
+
+def _message(fault: ErrorDetails) -> str:
+    if fault["type"] in ("model_type", "dict_type"):
+        return "should be a mapping of keys to values"
+    text = str(fault["msg"]).removeprefix("Value error, ").removeprefix("Input ")
+    return text[:1].lower() + text[1:]
+
+
+def _dotted(model: type[BaseModel], fault: ErrorDetails, where: str) -> str:
+    """Return a fault's field as the recipe spells it: pydantic's own adds the types it tried."""
+    *above, last = fault["loc"] or ("",)
+    current: type[BaseModel] | None = model
+    path = [where]
+    for part in above:
+        if isinstance(part, int):
+            path.append(str(part))
+        elif current is not None and part in current.model_fields:
+            path.append(part)
+            current = _nested_model(current.model_fields[part].annotation)
+    named = fault["type"] in ("extra_forbidden", "invalid_key", "missing")
+    if named or isinstance(last, int) or (current and last in current.model_fields):
+        path.append(str(last))
+    return ".".join(part for part in path if part)
 
 
 def _known_keys(model: type[BaseModel], path: Sequence[str]) -> list[str]:
     """Return the keys of the model at ``path``, walking through nested models."""
     for part in path:
         field = model.model_fields.get(part)
-        nested = field.annotation if field else None
-        if not (isinstance(nested, type) and issubclass(nested, BaseModel)):
+        nested = _nested_model(field.annotation) if field else None
+        if nested is None:
             return []
         model = nested
     return list(model.model_fields)
+
+
+def _nested_model(annotation: Any) -> type[BaseModel] | None:
+    """Return the model that an annotation is, or that one of its alternatives is."""
+    for choice in (annotation, *get_args(annotation)):
+        plain = get_args(choice)[0] if get_origin(choice) is Annotated else choice
+        if isinstance(plain, type) and issubclass(plain, BaseModel):
+            return plain
+    return None

@@ -80,6 +80,8 @@ def load_head(folder: Path) -> LogisticHead:
         )
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise IntegrityError(f"the head in {folder} does not parse: {error}") from error
+    if config["link"] not in ("independent", "softmax"):
+        raise IntegrityError(f"the head in {folder} has an unknown link {config['link']!r}")
     count = len(head.classes)
     outputs = 1 if count == 2 and not head.multi_label else count
     if head.coef.shape != (outputs, config["n_features"]) or head.intercept.shape != (outputs,):
@@ -90,7 +92,9 @@ def load_head(folder: Path) -> LogisticHead:
 def rebuild(coef: Floats, intercept: Floats, classes: NDArray[Any]) -> LogisticRegression:
     """Return scikit-learn's classifier with these weights, as if it had been fitted."""
     model = LogisticRegression()
-    model.coef_, model.intercept_, model.classes_ = coef, intercept, classes
+    # Fitting leaves Fortran order, and another order may round the last bit of a sum differently.
+    model.coef_ = np.asfortranarray(coef)
+    model.intercept_, model.classes_ = intercept, classes
     return model
 
 

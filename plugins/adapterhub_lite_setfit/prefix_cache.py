@@ -24,26 +24,41 @@ TOLERANCE = 1e-4
 
 
 class _Replay(torch.nn.Module):
-    """Stands for a frozen layer: returns the kept hidden states in the layer's own form."""
+    """Stands for a frozen layer: returns the kept hidden states in the layer's own form.
 
-    def __init__(self, rest: tuple[Any, ...] | None) -> None:
+    Everything else that a model asks of its layers (an attention type, say) the layer answers.
+    """
+
+    def __init__(self, layer: torch.nn.Module, cache: "PrefixCache") -> None:
         super().__init__()
-        self.rest = rest
-        self.hidden = torch.empty(0)
+        # Past torch's own bookkeeping: neither is a part of this module.
+        self.__dict__.update(layer=layer, cache=cache)
+
+    def __getattr__(self, name: str) -> Any:
+        try:
+            return super().__getattr__(name)
+        except AttributeError:
+            return getattr(self.__dict__["layer"], name)
 
     def forward(self, *_: Any, **__: Any) -> Any:
-        return self.hidden if self.rest is None else (self.hidden, *self.rest)
+        hidden, rest = self.cache.current, self.cache.rest
+        return hidden if rest is None else (hidden, *rest)
 
 
 @dataclass(slots=True)
 class PrefixCache:
-    """Hidden states of rows below the first trainable layer; ``depth`` 0 means nothing is kept."""
+    """Hidden states of rows below the first trainable layer; ``depth`` 0 means nothing is kept.
+
+    ``rest`` is what a layer returns behind the hidden states, ``current`` the states of the batch
+    that is being computed.
+    """
 
     encoder: Encoder
     rows: Sequence[Tokens]
     depth: int = 0
     hidden: list[torch.Tensor] = field(default_factory=list)
     rest: tuple[Any, ...] | None = None
+    current: torch.Tensor = field(default_factory=lambda: torch.empty(0))
 
     @contextmanager
     def active(self) -> Iterator["PrefixCache"]:
@@ -53,10 +68,9 @@ class PrefixCache:
             return
         _, layers = layer_stack(self.encoder.model)
         originals = [layers[i] for i in range(self.depth)]
-        replay = _Replay(self.rest)
         try:
-            for i in range(self.depth):
-                layers[i] = replay
+            for i, layer in enumerate(originals):
+                layers[i] = _Replay(layer, self)
             yield self
         finally:
             for i, layer in enumerate(originals):
@@ -70,8 +84,7 @@ class PrefixCache:
             hidden = torch.zeros(len(rows), longest, self.hidden[batch[0]].shape[-1])
             for number, i in enumerate(batch):
                 hidden[number, : len(self.rows[i])] = self.hidden[i]
-            _, layers = layer_stack(self.encoder.model)
-            layers[0].hidden = hidden.to(self.encoder.device)
+            self.current = hidden.to(self.encoder.device)
         return self.encoder.forward(rows)
 
     def embed(self) -> NDArray[np.float64]:

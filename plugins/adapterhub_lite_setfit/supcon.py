@@ -5,6 +5,8 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 import torch
 
+SMALLEST_BATCH = 16
+
 
 def label_overlap(labels: torch.Tensor) -> torch.Tensor:
     """Return how much two rows' labels agree: (rows, rows), Jaccard of the label sets.
@@ -46,13 +48,15 @@ def class_balanced_batches(
 ) -> Iterator[list[int]]:
     """Yield batches of row numbers for ever, each with as many rows of one class as of another.
 
-    A batch holds at least two rows of a class where the class has them. Classes take turns until
-    all were drawn, so none is left out for long; a row without labels belongs to a class of its
-    own kind. A multi-label row is drawn by any of its labels, once a batch.
+    Two rows of each class make a batch, for as many classes as go into ``batch_size``; more rows
+    of each where there are too few classes for a batch of 16. A class with fewer rows gives all it
+    has. Classes take turns until all were drawn, so none is left out for long; a row without
+    labels belongs to a class of its own kind. A multi-label row is drawn by any of its labels,
+    once a batch.
     """
     members = _members(labels)
-    per_batch = min(len(members), max(1, batch_size // 2))
-    per_class = max(2, batch_size // per_batch)
+    per_class = max(2, SMALLEST_BATCH // len(members))
+    per_batch = max(1, min(len(members), batch_size // per_class))
     queue: list[str] = []
     while True:
         if len(queue) < per_batch:
