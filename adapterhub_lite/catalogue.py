@@ -81,6 +81,7 @@ class Catalogue:
             return
         try:
             plugin = record.source.load()
+            hash(plugin)  # pluggy keeps plugins in sets: one that has no hash would break the next
             _check_hook_names(plugin)
             self._manager.register(plugin, name=record.source.id)
             self.offers += list(self._collect(record.source))

@@ -40,6 +40,7 @@ class HookSpecs:
             from adapterhub_lite.hookspecs import hookimpl
             from adapterhub_lite.specs import MethodSpec
 
+
             @hookimpl
             def adapterhub_methods():
                 yield MethodSpec(
@@ -58,6 +59,7 @@ class HookSpecs:
 
             from adapterhub_lite.hookspecs import hookimpl
             from adapterhub_lite.specs import ObjectiveSpec
+
 
             @hookimpl
             def adapterhub_objectives():
@@ -78,6 +80,7 @@ class HookSpecs:
 
             from adapterhub_lite.hookspecs import hookimpl
             from adapterhub_lite.specs import LoaderSpec, Requirement
+
 
             @hookimpl
             def adapterhub_loaders():
@@ -100,6 +103,7 @@ class HookSpecs:
             from adapterhub_lite.hookspecs import hookimpl
             from adapterhub_lite.specs import PresetSpec
 
+
             @hookimpl
             def adapterhub_presets():
                 yield PresetSpec(
@@ -121,6 +125,7 @@ class HookSpecs:
             from adapterhub_lite.hookspecs import hookimpl
             from adapterhub_lite.specs import ReaderSpec
 
+
             @hookimpl
             def adapterhub_readers():
                 yield ReaderSpec(
@@ -139,6 +144,7 @@ class HookSpecs:
 
             from adapterhub_lite.hookspecs import hookimpl
             from adapterhub_lite.specs import MetricSpec
+
 
             @hookimpl
             def adapterhub_metrics():
@@ -160,6 +166,7 @@ class HookSpecs:
             from adapterhub_lite.hookspecs import hookimpl
             from adapterhub_lite.specs import ExporterSpec
 
+
             @hookimpl
             def adapterhub_exporters():
                 yield ExporterSpec(
@@ -178,6 +185,7 @@ class HookSpecs:
 
             from adapterhub_lite.hookspecs import hookimpl
             from adapterhub_lite.specs import ImporterSpec
+
 
             @hookimpl
             def adapterhub_importers():
@@ -199,6 +207,7 @@ class HookSpecs:
             from adapterhub_lite.hookspecs import hookimpl
             from adapterhub_lite.specs import ResolvedBase
 
+
             @hookimpl
             def adapterhub_resolve_base(ref):
                 if not ref.startswith("lab:"):
@@ -214,6 +223,7 @@ class HookSpecs:
         ::
 
             from adapterhub_lite.hookspecs import hookimpl
+
 
             @hookimpl
             def adapterhub_run_event(event):

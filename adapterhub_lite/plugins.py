@@ -5,12 +5,11 @@ way as a stranger's. pluggy's own loader skips a duplicate entry-point name with
 one broken import stop everything, so loading is done here: try, record the error, go on.
 """
 
-import logging
 import os
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import cache
-from importlib.metadata import Distribution, EntryPoint, distributions
+from importlib.metadata import EntryPoint, distributions
 from typing import TYPE_CHECKING, Literal
 
 from adapterhub_lite.errors import PluginConflictError, PluginError
@@ -19,8 +18,6 @@ if TYPE_CHECKING:
     import click
 
     from adapterhub_lite.catalogue import Catalogue
-
-logger = logging.getLogger(__name__)
 
 GROUP = "adapterhub_lite"
 FIRST_PARTY = "adapterhub-lite"
@@ -76,22 +73,12 @@ def installed_sources(*, first_party_only: bool = False) -> list[PluginSource]:
 def _entry_points(group: str) -> Iterator[tuple[str, str, EntryPoint]]:
     seen: set[str] = set()
     for distribution in distributions():
-        name = canonical_name(distribution.metadata.get("Name") or "")
+        name = canonical_name(distribution.metadata["Name"] or "")
         if not name or name in seen:
             continue  # shadowed by the same distribution earlier on the path, as imports are
         seen.add(name)
-        for point in _declared(distribution, name, group):
+        for point in distribution.entry_points.select(group=group):
             yield name, distribution.version, point
-
-
-def _declared(distribution: Distribution, name: str, group: str) -> Iterable[EntryPoint]:
-    try:
-        return distribution.entry_points.select(group=group)
-    except Exception as error:
-        # One malformed file anywhere in the environment would otherwise stop every command.
-        if GROUP in (distribution.read_text("entry_points.txt") or ""):
-            logger.warning("%s: entry_points.txt does not parse: %s", name, one_line(error))
-        return ()
 
 
 def canonical_name(distribution: str) -> str:

@@ -96,8 +96,7 @@ class LazyGroup(click.Group):
             from adapterhub_lite.errors import nearest_name
 
             near = nearest_name(args[0], COMMANDS)
-            ending = f"did you mean {near!r}?" if near else "see 'ahl --help'"
-            ctx.fail(f"no command {args[0]!r}; {ending}")
+            ctx.fail(f"no command {args[0]!r}" + (f"; did you mean {near!r}?" if near else ""))
         return super().resolve_command(ctx, args)
 
 
@@ -133,7 +132,9 @@ def main() -> NoReturn:
     except click.exceptions.Exit as stop:
         sys.exit(stop.exit_code)
     except click.ClickException as error:
-        error.show()
+        click.echo(f"error: {error.format_message()}", err=True)
+        if isinstance(error, click.UsageError) and error.ctx is not None:
+            click.echo(f"  hint: see '{error.ctx.command_path} --help'", err=True)
         sys.exit(error.exit_code)
     except (KeyboardInterrupt, click.Abort):
         click.echo("\ninterrupted: nothing was published", err=True)

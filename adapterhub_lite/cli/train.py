@@ -19,6 +19,10 @@ _FIELDS: dict[str, tuple[str, ...]] = {
     "text": ("data", "text"),
     "label": ("data", "label"),
     "multi_label": ("data", "multi_label"),
+    "label_separator": ("data", "label_separator"),
+    "reader": ("data", "format"),
+    "encoding": ("data", "encoding"),
+    "near_duplicate": ("data", "near_duplicate"),
     "shots": ("data", "shots"),
     "holdout": ("data", "holdout"),
     "seed": ("seed",),
@@ -37,6 +41,10 @@ _DATA_OPTIONS: tuple[Callable[[Any], Any], ...] = (
     click.option("--text", metavar="COLUMN", help="The column with the text."),
     click.option("--label", metavar="COLUMN", help="The column with the label."),
     click.option("--multi-label", is_flag=True, default=None, help="Rows may have many labels."),
+    click.option("--label-separator", metavar="TEXT", help="What stands between labels in a cell."),
+    click.option("--format", "reader", metavar="READER", help="The reader, where the ending fails."),
+    click.option("--encoding", help="The text encoding of the files (default: utf-8)."),
+    click.option("--near-duplicate", type=float, help="Overlap from which texts count as one."),
     click.option("--holdout", type=float, help="Share of training rows kept out for testing."),
 )
 

@@ -17,6 +17,10 @@ if TYPE_CHECKING:
     Truth = NDArray[np.bool_]
 
 
+HEADLINE = "accuracy"
+"""The metric that comes first wherever metrics are listed."""
+
+
 @dataclass(frozen=True, slots=True)
 class MetricValue:
     """A metric's value on some rows, with its 95 % interval."""
@@ -100,7 +104,7 @@ def _metrics(
     truth: "Truth", decision: "Truth", probabilities: "Floats", multi: bool, catalogue: Catalogue
 ) -> tuple[MetricValue, ...]:
     values = []
-    for name, spec in catalogue.metrics.items():
+    for name, spec in sorted(catalogue.metrics.items(), key=lambda m: (m[0] != HEADLINE, m[0])):
         if "text-classification" not in spec.tasks or (multi and not spec.multi_label):
             continue
         metric = catalogue.implementation(spec)

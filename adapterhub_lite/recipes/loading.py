@@ -78,9 +78,9 @@ def _strict_loader() -> type[Any]:
 
 
 def _yaml_problem(error: Exception) -> str:
-    problem = getattr(error, "problem", None) or str(error).splitlines()[0]
+    problem = (getattr(error, "problem", None) or str(error).splitlines()[0]).removeprefix("but ")
     mark = getattr(error, "problem_mark", None)
-    return f"{problem} (line {mark.line + 1}, column {mark.column + 1})" if mark else str(problem)
+    return f"{problem} (line {mark.line + 1}, column {mark.column + 1})" if mark else problem
 
 
 def apply_overrides(recipe: Mapping[str, Any], overrides: Iterable[str]) -> dict[str, Any]:

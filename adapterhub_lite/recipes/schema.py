@@ -4,7 +4,7 @@ from typing import Any
 
 from adapterhub_lite.catalogue import Catalogue
 from adapterhub_lite.recipes.train import TrainRecipe
-from adapterhub_lite.specs import LoaderSpec, MethodSpec, ObjectiveSpec, Params
+from adapterhub_lite.specs import LoaderSpec, MethodSpec, ObjectiveSpec
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 PARTS = ("loader", "method", "objective")
@@ -46,6 +46,7 @@ def _part_schema(catalogue: Catalogue, kind: str, schema: dict[str, Any]) -> dic
         {"type": "string", "enum": [offer.spec.name for offer in offers]}
     ]
     for offer in offers:
+        assert isinstance(offer.spec, LoaderSpec | MethodSpec | ObjectiveSpec), "usable checks it"
         part = _params_schema(kind, offer.spec)
         schema["$defs"] |= part.pop("$defs", {})
         choices.append(part)
@@ -53,7 +54,7 @@ def _part_schema(catalogue: Catalogue, kind: str, schema: dict[str, Any]) -> dic
     return {**described, "anyOf": [*choices, {"type": "null"}], "default": None}
 
 
-def _params_schema(kind: str, spec: Any) -> dict[str, Any]:
+def _params_schema(kind: str, spec: LoaderSpec | MethodSpec | ObjectiveSpec) -> dict[str, Any]:
     """Return the schema of one plugin's part; its definitions are named apart from all others."""
     prefix = f"{kind}-{spec.name}-".replace("~", "~0").replace("/", "~1")
     schema: dict[str, Any] = spec.params.model_json_schema(

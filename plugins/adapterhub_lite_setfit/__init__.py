@@ -95,7 +95,7 @@ def adapterhub_exporters() -> Iterator[ExporterSpec]:
     """Offer SetFit's own folder format."""
     yield ExporterSpec(
         name="setfit",
-        summary="A folder for SetFitModel.from_pretrained (its head is a pickle).",
+        summary="A folder for SetFitModel.from_pretrained; the head is a pickle, as setfit wants.",
         implementation="adapterhub_lite_setfit.exporting:SetFitExporter",
         tasks=frozenset({"text-classification"}),
     )

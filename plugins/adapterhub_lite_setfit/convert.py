@@ -43,7 +43,7 @@ DEFAULT_LIMITS = Limits()
 class _Answer(BaseModel):
     model_config = ConfigDict(strict=True, extra="forbid", frozen=True, allow_inf_nan=False)
 
-    network: Literal["namespace", "sockets refused"]
+    isolation: Literal["network namespace", "sockets refused"]
 
 
 class _Refusal(_Answer):
@@ -52,7 +52,7 @@ class _Refusal(_Answer):
 
 class _Fields(_Answer):
     kind: Kind
-    classes: Annotated[list[Annotated[int | Name, Field()]], Field(max_length=MAX_CLASSES)]
+    classes: Annotated[list[int | Name], Field(max_length=MAX_CLASSES)]
     shape: Annotated[tuple[Rows, Width], Field(strict=False)]
     sklearn: str = Field(pattern=r"^[0-9A-Za-z.+]{1,40}$")
 
@@ -61,8 +61,8 @@ class _Fields(_Answer):
 class RawHead:
     """A head's numbers: ``classes`` as it was trained on them, none when it is multi-label.
 
-    ``sklearn`` is the version that wrote it; ``network`` says how the conversion was kept from the
-    network: by a namespace without one, or, where the kernel allows none, by refusing sockets.
+    ``sklearn`` is the version that wrote it; ``isolation`` says how the conversion was kept from
+    the network: by a namespace without one or, where the kernel allows none, by refusing sockets.
     """
 
     multi_label: bool
@@ -70,7 +70,7 @@ class RawHead:
     coef: NDArray[np.float64]
     intercept: NDArray[np.float64]
     sklearn: str
-    network: str
+    isolation: str
 
 
 def convert_pickle(file: Path, limits: Limits = DEFAULT_LIMITS) -> RawHead:
@@ -116,7 +116,7 @@ def _run(file: Path, limits: Limits, folder: Path, output: BinaryIO) -> None:
 
 
 def _parse(file: Path, line: bytes, body: bytes) -> RawHead:
-    """Read the worker's answer as strictly as if it were the pickle: it may have been taken over."""
+    """Read the worker's answer as strictly as a stranger's: it may have been taken over."""
     try:
         if b'"refused"' in line[:12]:
             raise _refused(file, _Refusal.model_validate_json(line).refused)
@@ -133,7 +133,7 @@ def _parse(file: Path, line: bytes, body: bytes) -> RawHead:
     if not _finite(coef, intercept, multi_label):
         raise _refused(file, "it has weights that are not finite")
     classes = tuple(fields.classes)
-    return RawHead(multi_label, classes, coef, intercept, fields.sklearn, fields.network)
+    return RawHead(multi_label, classes, coef, intercept, fields.sklearn, fields.isolation)
 
 
 def _finite(coef: NDArray[Any], intercept: NDArray[Any], multi_label: bool) -> bool:

@@ -1,11 +1,11 @@
-"""Turns a pickled scikit-learn head into plain numbers, as a process of its own that can do no more.
+"""Turns a pickled scikit-learn head into plain numbers, as a process that can do no more than that.
 
-It is started by :mod:`adapterhub_lite_setfit.convert`, reads the pickle on stdin and writes to stdout
-one line of JSON and then, unless that line says ``refused``, coefficients and intercepts as float64.
-Only the standard library is imported: each name that the pickle may use is answered with an inert
-record defined here, so that neither scikit-learn nor numpy runs, let alone anything else. Around
-that stand the limits of the kernel, a network namespace without a network, and an audit hook that
-ends every attempt to open, import, connect or execute.
+It is started by :mod:`adapterhub_lite_setfit.convert`, reads the pickle on stdin and writes to
+stdout one line of JSON and then, unless that line says ``refused``, coefficients and intercepts as
+float64. Only the standard library is imported: each name that the pickle may use is answered with
+an inert record defined here, so that neither scikit-learn nor numpy runs, let alone anything else.
+Around that stand the limits of the kernel, a network namespace without a network, and an audit hook
+that ends every attempt to open, import, connect or execute.
 """
 
 from __future__ import annotations
@@ -13,12 +13,12 @@ from __future__ import annotations
 import io
 import json
 import math
-import pickle  # noqa: S403  (the reason for this file)
+import pickle
 import resource
 import sys
 from array import array
 from ctypes import CDLL
-from typing import Any, NoReturn
+from typing import Any
 
 NEW_USER, NEW_NETWORK = 0x10000000, 0x40000000
 ITEMS = {
@@ -142,7 +142,10 @@ class HeadUnpickler(pickle._Unpickler):
             raise Refused("its head is a differentiable torch head, not a logistic regression")
         found = RECORDS.get((module, name))
         if found is None:
-            raise Refused(f"its head names {module}.{name}, which no logistic head needs")
+            raise Refused(
+                f"its head names {module}.{name}, and may hold logistic regressions only, alone, "
+                "one-vs-rest or multi-output"
+            )
         return self._in_stream if found is ArrayInStream else found
 
 
@@ -244,7 +247,10 @@ def convert(data: bytes) -> tuple[dict[str, Any], bytes]:
         head = HeadUnpickler(io.BytesIO(data)).load()
         fields, coef, intercept = describe(head)
         body = array("d", coef).tobytes() + array("d", intercept).tobytes()
-        fields |= {"kind": type(head).__name__, "sklearn": str(head.get("_sklearn_version"))}
+        fields |= {
+            "kind": type(head).__name__,
+            "sklearn": str(head.get("_sklearn_version") or "unknown"),
+        }
         json.dumps(fields, allow_nan=False)
     except Refused as refused:
         return {"refused": str(refused)[:300]}, b""
@@ -266,20 +272,21 @@ def lock(memory: int, seconds: int, output: int) -> str:
     ):
         resource.setrlimit(limit, (value, value))
 
-    def deny(event: str, _: tuple[Any, ...]) -> NoReturn:
-        raise Refused(f"its head attempted {event}")
+    def deny(event: str, _: tuple[Any, ...]) -> None:
+        if event != "array.__new__":
+            raise Refused(f"its head attempted {event}")
 
     sys.addaudithook(deny)
-    return "namespace" if isolated else "sockets refused"
+    return "network namespace" if isolated else "sockets refused"
 
 
 def main() -> None:
     """Convert stdin to stdout under the limits given as arguments."""
     memory, seconds, output = map(int, sys.argv[1:])
     "".encode("utf-32-le"), "".encode("utf-32-be")  # codecs are imported while that is allowed
-    network = lock(memory, seconds, output)
+    isolation = lock(memory, seconds, output)
     fields, body = convert(sys.stdin.buffer.read())
-    line = json.dumps({**fields, "network": network}).encode() + b"\n"
+    line = json.dumps({**fields, "isolation": isolation}).encode() + b"\n"
     sys.stdout.buffer.write(line + body)
 
 

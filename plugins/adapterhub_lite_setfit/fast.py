@@ -85,9 +85,9 @@ def decide(frozen: Candidate | None, tuned: Candidate | None) -> tuple[str, str]
         f"{frozen.score.accuracy:.3f} frozen; log-loss {tuned.score.log_loss:.3f} and "
         f"{frozen.score.log_loss:.3f}"
     )
-    if tuned.score.key > frozen.score.key:
+    if tuned.score.beats(frozen.score):
         return FINE_TUNED, f"fine-tuning did better {figures}"
-    return FROZEN, f"fine-tuning did not beat the frozen encoder {figures}"
+    return FROZEN, f"fine-tuning did not beat the frozen encoder by more than one row {figures}"
 
 
 def _train_on_all(

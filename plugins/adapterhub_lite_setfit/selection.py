@@ -21,9 +21,6 @@ from adapterhub_lite_setfit.tuning import (
 
 DEFAULT_C = 10.0
 """The head's C where there are too few rows to choose it: the best on most few-shot data."""
-PATIENCE = 2
-"""Validation stops a fold after this many looks without a lower log-loss."""
-
 Fold = tuple[NDArray[np.intp], NDArray[np.intp]]
 
 
@@ -35,10 +32,9 @@ class Score:
     log_loss: float
     rows: int
 
-    @property
-    def key(self) -> tuple[float, float]:
-        """What candidates are compared by: accuracy, and log-loss where that is equal."""
-        return (round(self.accuracy, 9), -self.log_loss)
+    def beats(self, other: "Score") -> bool:
+        """Say whether it is better than ``other`` by more than one row: one may be luck."""
+        return (self.accuracy - other.accuracy) * self.rows > 1 + 1e-6
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +87,7 @@ def choose_frozen(embeddings: Floats, problem: Problem, seed: int) -> Candidate:
     table: Table = {}
     for fold in folds(problem.labels, problem.params.folds or 4, seed):
         _score_heads(table, 0, embeddings, problem, fold)
-    return _best(table) if table else Candidate(0, DEFAULT_C, None)
+    return _best_frozen(table) if table else Candidate(0, DEFAULT_C, None)
 
 
 def validate(
@@ -99,8 +95,9 @@ def validate(
 ) -> tuple[Candidate | None, Candidate | None]:
     """Return the best frozen and the best fine-tuned candidate, scored on the same held-out rows.
 
-    Each fold is a fresh training on its training part only, looked at now and then; folds are run
-    until ``validation_rows`` rows were held out. (None, None) where there are too few rows.
+    Each fold is a fresh training on its training part only, scored at a few steps on the way, so
+    that the best number of steps is found too; folds are run until ``validation_rows`` rows were
+    held out. (None, None) where there are too few rows.
     """
     params, labels = problem.params, problem.labels
     table: Table = {}
@@ -112,12 +109,12 @@ def validate(
         part = TrainingSet(fold[0].tolist(), [labels[i] for i in fold[0]])
         if not can_train(part.labels):
             continue
-        watch = _Watch(cache, problem, fold, table)
         before = number * params.steps
 
-        def on_step(step: int, loss: float, watch: "_Watch" = watch, before: int = before) -> bool:
+        def on_step(step: int, loss: float, fold: Fold = fold, before: int = before) -> None:
             run.step("validate", before + step, total, loss=loss)
-            return watch.look(step)
+            if step in checkpoints(params.steps):
+                _score_heads(table, step, _embed_midway(cache), problem, fold)
 
         tune(cache, part, params, run.seed, params.steps, on_step)
         snapshot.restore()
@@ -125,7 +122,7 @@ def validate(
         run.step("validate", total, total)
     tuned = {key: scores for key, scores in table.items() if key[0] and len(scores) == len(chosen)}
     still = {key: scores for key, scores in table.items() if not key[0]}
-    return (_best(still) if still else None), (_best(tuned) if tuned else None)
+    return (_best_frozen(still) if still else None), (_best_tuned(tuned) if tuned else None)
 
 
 def _enough(candidates: Sequence[Fold], rows: int) -> Iterator[Fold]:
@@ -137,54 +134,49 @@ def _enough(candidates: Sequence[Fold], rows: int) -> Iterator[Fold]:
         yield fold
 
 
-@dataclass(slots=True)
-class _Watch:
-    """Looks at the model at checkpoints of one fold, and says when to stop it."""
-
-    cache: PrefixCache
-    problem: Problem
-    fold: Fold
-    table: Table
-    best_loss: float = float("inf")
-    looks_without_gain: int = 0
-
-    def look(self, step: int) -> bool:
-        if step not in checkpoints(self.problem.params.steps):
-            return False
-        model = self.cache.encoder.model
-        model.eval()
-        embeddings = self.cache.embed()
+def _embed_midway(cache: PrefixCache) -> Floats:
+    """Embed all rows in the middle of training, without its dropout."""
+    model = cache.encoder.model
+    model.eval()
+    try:
+        return cache.embed()
+    finally:
         model.train()
-        scores = _score_heads(self.table, step, embeddings, self.problem, self.fold)
-        loss = min(score.log_loss for score in scores)
-        gained = loss < self.best_loss
-        self.best_loss = min(loss, self.best_loss)
-        self.looks_without_gain = 0 if gained else self.looks_without_gain + 1
-        return self.looks_without_gain >= PATIENCE
 
 
 def _score_heads(
     table: Table, steps: int, embeddings: Floats, problem: Problem, fold: Fold
-) -> list[Score]:
+) -> None:
     """Fit a head of every C on the fold's training part and score it on its held-out part."""
     train, held = fold
     known = [problem.labels[i] for i in train]
     asked = [problem.labels[i] for i in held]
-    scores = []
     for c in problem.params.head_c:
         head = fit_head(embeddings[train], known, problem.multi_label, c)
         accuracy, loss = accuracy_and_log_loss(
             head, embeddings[held], asked, problem.params.threshold
         )
-        scores.append(Score(accuracy, loss, len(held)))
-        table.setdefault((steps, c), []).append(scores[-1])
-    return scores
+        table.setdefault((steps, c), []).append(Score(accuracy, loss, len(held)))
 
 
-def _best(table: Table) -> Candidate:
+def _best_frozen(table: Table) -> Candidate:
+    """Choose by log-loss: on few rows accuracy is the same for many a C."""
+    return _best(table, lambda score: (-score.log_loss,))
+
+
+def _best_tuned(table: Table) -> Candidate:
+    """Choose by accuracy, and by log-loss where that is equal.
+
+    Training changes the scale of the embeddings, and with it the log-loss, whether or not it
+    parts the classes better; the accuracy it changes only if it does.
+    """
+    return _best(table, lambda score: (round(score.accuracy, 9), -score.log_loss))
+
+
+def _best(table: Table, value: Callable[[Score], tuple[float, ...]]) -> Candidate:
     pooled = {key: _pool(scores) for key, scores in table.items()}
     # Of equals the first wins: fewer steps, stronger regularisation.
-    steps, c = max(sorted(pooled), key=lambda key: pooled[key].key)
+    steps, c = max(sorted(pooled), key=lambda key: value(pooled[key]))
     return Candidate(steps, c, pooled[steps, c])
 
 

@@ -50,12 +50,12 @@ def tune(
     params: ContrastiveParams,
     seed: int,
     stop_at: int,
-    on_step: Callable[[int, float], bool | None],
+    on_step: Callable[[int, float], None],
 ) -> None:
     """Train what requires a gradient, in place, for ``stop_at`` of ``params.steps`` steps.
 
     The learning rate follows the schedule of ``params.steps``, so that a run that stops early is
-    the beginning of the full run. ``on_step(step, loss)`` may return True to stop.
+    the beginning of the full run. ``on_step(step, loss)`` is called after each step.
     Raises NonFiniteError when the loss is not finite.
     """
     model = cache.encoder.model
@@ -81,8 +81,7 @@ def tune(
             torch.nn.utils.clip_grad_norm_(weights, 1.0)
             optimiser.step()
             schedule.step()
-            if on_step(step, loss.item()):
-                break
+            on_step(step, loss.item())
     finally:
         model.eval()
 
@@ -144,6 +143,6 @@ class Snapshot:
             present.restore()
 
 
-def checkpoints(steps: int, count: int = 5) -> Iterator[int]:
-    """Yield the steps at which a validation looks at the model: ``count`` of them, evenly."""
+def checkpoints(steps: int, count: int = 3) -> Iterator[int]:
+    """Yield the steps at which a validation scores the model: ``count`` of them, evenly."""
     yield from sorted({max(1, round(steps * i / count)) for i in range(1, count + 1)})

@@ -4,7 +4,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from hypothesis import settings
 
 import adapterhub_lite_readers
 from adapterhub_lite.catalogue import Catalogue
@@ -12,10 +11,6 @@ from adapterhub_lite.data.reading import read_table
 from adapterhub_lite.data.table import Table
 from adapterhub_lite.errors import DataError
 from adapterhub_lite.plugins import PluginSource
-
-# How long an example takes says something about the machine only, and it may be a busy one.
-settings.register_profile("patient", deadline=None)
-settings.load_profile("patient")
 
 
 @pytest.fixture

@@ -1,0 +1,24 @@
+"""Plugin modules for the fake distributions that tests install."""
+
+from collections.abc import Callable
+
+import pytest
+
+PluginSource = Callable[..., str]
+
+HEAD = """\
+from adapterhub_lite.hookspecs import hookimpl
+from adapterhub_lite.specs import MethodSpec, ReaderSpec, ResolvedBase
+"""
+
+
+@pytest.fixture
+def plugin_source() -> PluginSource:
+    """Write a plugin module: with methods of the given names, or with a hook's own code."""
+
+    def write(*methods: str, code: str = "") -> str:
+        specs = ", ".join(f"MethodSpec(name={name!r}, summary='A method.')" for name in methods)
+        offer = f"@hookimpl\ndef adapterhub_methods():\n    return [{specs}]\n" if methods else ""
+        return f"{HEAD}\n{offer}\n{code}\n"
+
+    return write
