@@ -47,6 +47,11 @@ class RunProgress:
                 self._say(f"seed {event['seed']}: {event['rows']} rows, {event['classes']} labels")
             case "step":
                 self._step(event)
+            case "texts-cut":
+                self._say(
+                    f"  {event['count']} of {event['of']} texts reach {event['max_length']} tokens "
+                    "and are cut there; raise objective.max_length to see more of them"
+                )
             case "self-test":
                 self._say("self-test: reloading and comparing")
             case "seed-finished":

@@ -42,7 +42,9 @@ _DATA_OPTIONS: tuple[Callable[[Any], Any], ...] = (
     click.option("--label", metavar="COLUMN", help="The column with the label."),
     click.option("--multi-label", is_flag=True, default=None, help="Rows may have many labels."),
     click.option("--label-separator", metavar="TEXT", help="What stands between labels in a cell."),
-    click.option("--format", "reader", metavar="READER", help="The reader, where the ending fails."),
+    click.option(
+        "--format", "reader", metavar="READER", help="The reader, where the ending fails."
+    ),
     click.option("--encoding", help="The text encoding of the files (default: utf-8)."),
     click.option("--near-duplicate", type=float, help="Overlap from which texts count as one."),
     click.option("--holdout", type=float, help="Share of training rows kept out for testing."),

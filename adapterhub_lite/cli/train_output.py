@@ -39,7 +39,7 @@ def show_plan(plan: Plan, as_json: bool) -> None:
     click.echo("\nsampled rows:")
     for sample in samples:
         click.echo(f"  [{', '.join(sample['labels'])}] {sample['text'][:100]}")
-    click.echo("\nnothing was loaded or written (--dry-run)")
+    click.echo("\n--dry-run: no weights were loaded, and nothing is published")
 
 
 def _plan_json(plan: Plan, rows: int, samples: list[dict[str, Any]]) -> dict[str, Any]:

@@ -80,7 +80,7 @@ def evaluate(
 
 
 def decide(probabilities: "Floats", multi_label: bool, threshold: float) -> "Truth":
-    """Turn probabilities (rows, classes) into a decision: the likeliest, or all past a threshold."""
+    """Decide by probabilities (rows, classes): the likeliest label, or all past a threshold."""
     import numpy as np
 
     if multi_label:

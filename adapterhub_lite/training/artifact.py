@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from adapterhub_lite.catalogue import Catalogue
+from adapterhub_lite.errors import StorageError
 from adapterhub_lite.inference.artifact import ArtifactInfo, write_artifact_info
 from adapterhub_lite.protocols import Attached, Outcome
 from adapterhub_lite.reports import write_card, write_report
@@ -27,12 +28,22 @@ def write_artifact(
     catalogue: Catalogue,
     events: Path,
 ) -> Path:
-    """Fill ``folder`` with everything a version consists of; return the report's path."""
+    """Fill ``folder`` with everything a version consists of; return the report's path.
+
+    Raises StorageError, or OSError, when the disk refuses.
+    """
     import yaml
+    from safetensors import SafetensorError
 
     folder.mkdir(parents=True)
-    catalogue.implementation(plan.method.spec).save(attached, folder)
-    catalogue.implementation(plan.objective.spec).save(outcome, folder)
+    try:
+        catalogue.implementation(plan.method.spec).save(attached, folder)
+        catalogue.implementation(plan.objective.spec).save(outcome, folder)
+    except SafetensorError as error:  # the library's own wrapping of an OSError
+        raise StorageError(
+            f"the weights cannot be written: {error}",
+            hint="free some space, or choose another place with --home; nothing was published",
+        ) from error
     info = ArtifactInfo(plan.objective.spec.task, plan.method.spec.name, plan.objective.spec.name)
     write_artifact_info(folder, info)
     recipe = yaml.safe_dump(plan.resolved_recipe(), sort_keys=False, allow_unicode=True)

@@ -19,7 +19,7 @@ from adapterhub_lite_setfit import convert_worker
 
 MAX_CLASSES = 10_000
 MAX_FEATURES = 65_536
-HINT = "nothing of it was executed; export the head anew, or train: ahl fewshot"
+HINT = "nothing in it was run; ahl fewshot trains a head anew, from the same rows"
 
 Kind = Literal["LogisticRegression", "OneVsRestClassifier", "MultiOutputClassifier"]
 Name = Annotated[str, Field(min_length=1, max_length=1000)]

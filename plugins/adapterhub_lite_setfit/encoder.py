@@ -9,6 +9,7 @@ import torch
 from numpy.typing import NDArray
 from transformers import PreTrainedModel
 
+from adapterhub_lite.protocols import Run
 from adapterhub_lite_setfit.pooling import Pooling
 
 Tokens = list[int]
@@ -74,6 +75,13 @@ class Encoder:
                 if progress:
                     progress(done)
         return out
+
+
+def report_cut_texts(rows: Sequence[Tokens], max_length: int, run: Run) -> None:
+    """Say how many texts fill ``max_length``: what lies beyond it is not seen."""
+    full = sum(len(row) >= max_length for row in rows)
+    if full:
+        run.emit("texts-cut", count=full, of=len(rows), max_length=max_length)
 
 
 def batches_by_length(rows: Sequence[Tokens], budget: int = BATCH_TOKENS) -> Iterator[list[int]]:

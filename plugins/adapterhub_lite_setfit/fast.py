@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from adapterhub_lite.data.table import TextSet
 from adapterhub_lite.protocols import Run
 from adapterhub_lite_setfit import ContrastiveParams
-from adapterhub_lite_setfit.encoder import Encoder
+from adapterhub_lite_setfit.encoder import Encoder, report_cut_texts
 from adapterhub_lite_setfit.head import Floats, LogisticHead, fit_head
 from adapterhub_lite_setfit.prefix_cache import PrefixCache, build_cache
 from adapterhub_lite_setfit.selection import (
@@ -19,6 +19,10 @@ from adapterhub_lite_setfit.tuning import Snapshot, TrainingSet, can_train, tune
 
 FROZEN = "frozen"
 FINE_TUNED = "fine-tuned"
+CLEARLY = 2.0
+"""A difference of so many standard errors is no accident."""
+ENOUGH_ROWS = 64
+"""From so many training rows on, fine-tuning is kept unless it is clearly worse."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +52,9 @@ def fit_fast(
     """Train on ``data`` and keep whichever of frozen and fine-tuned did better when validated."""
     problem = Problem(data.labels, data.multi_label, params)
     run.step("encode", 0, len(data))
-    cache, embeddings = build_cache(encoder, encoder.tokenise(data.texts), trainable)
+    tokens = encoder.tokenise(data.texts)
+    report_cut_texts(tokens, params.max_length, run)
+    cache, embeddings = build_cache(encoder, tokens, trainable)
     run.step("encode", len(data), len(data))
     frozen = choose_frozen(embeddings, problem, run.seed)
     frozen_head = fit_head(embeddings, data.labels, data.multi_label, frozen.c)
@@ -57,7 +63,7 @@ def fit_fast(
         return Fitted(frozen_head, frozen_head, FROZEN, obstacle, frozen, None, 0, frozen.c)
     with cache.active():
         rival, tuned = validate(cache, embeddings, problem, run) if params.folds else (None, None)
-        kept, reason = decide(rival, tuned)
+        kept, reason = decide(rival, tuned, len(data))
         if kept == FROZEN:
             scored = rival or frozen
             return Fitted(frozen_head, frozen_head, FROZEN, reason, scored, tuned, 0, frozen.c)
@@ -75,19 +81,30 @@ def _obstacle(data: TextSet, trainable: frozenset[str], params: ContrastiveParam
     return ""
 
 
-def decide(frozen: Candidate | None, tuned: Candidate | None) -> tuple[str, str]:
-    """Return which of the two to keep, and why, in words for the report."""
+def decide(
+    frozen: Candidate | None, tuned: Candidate | None, training_rows: int
+) -> tuple[str, str]:
+    """Return which of the two to keep, and why, in words for the report.
+
+    Up to ENOUGH_ROWS the frozen encoder is kept unless cross-validation speaks clearly for the
+    fine-tuned one, and from there on it is the other way round: a few held-out rows can decide
+    little by themselves, and fine-tuning gains with the number of rows (docs/fewshot.md).
+    """
     if frozen is None or tuned is None or frozen.score is None or tuned.score is None:
         return FINE_TUNED, "there was no cross-validation to choose by"
-    rows = frozen.score.rows
-    figures = (
-        f"on {rows} held-out rows: accuracy {tuned.score.accuracy:.3f} fine-tuned, "
-        f"{frozen.score.accuracy:.3f} frozen; log-loss {tuned.score.log_loss:.3f} and "
-        f"{frozen.score.log_loss:.3f}"
+    lead = tuned.score.lead(frozen.score)
+    if lead >= CLEARLY:
+        verdict, kept = "fine-tuning did clearly better", FINE_TUNED
+    elif lead <= -CLEARLY:
+        verdict, kept = "fine-tuning did clearly worse", FROZEN
+    else:
+        beaten = "did better, but not clearly," if lead > 0 else "did not beat the frozen encoder"
+        kept = FINE_TUNED if training_rows >= ENOUGH_ROWS else FROZEN
+        verdict = f"fine-tuning {beaten} and {kept} is the safer choice for {training_rows} rows"
+    return kept, (
+        f"{verdict} (cross-validated on {len(frozen.score.rows)} held-out rows: accuracy "
+        f"{tuned.score.accuracy:.3f} fine-tuned, {frozen.score.accuracy:.3f} frozen)"
     )
-    if tuned.score.beats(frozen.score):
-        return FINE_TUNED, f"fine-tuning did better {figures}"
-    return FROZEN, f"fine-tuning did not beat the frozen encoder by more than one row {figures}"
 
 
 def _train_on_all(

@@ -132,10 +132,10 @@ def _fit(embeddings: Floats, targets: Any, c: float) -> LogisticRegression:
     return model
 
 
-def accuracy_and_log_loss(
+def score_rows(
     head: LogisticHead, embeddings: Floats, labels: Labels, threshold: float
-) -> tuple[float, float]:
-    """Score a head on rows: accuracy (multi-label: micro-averaged F1) and mean log-loss."""
+) -> tuple[Floats, Floats]:
+    """Score each row: its F1 (with one label a row: 1 if it is right, else 0) and its log-loss."""
     probabilities = head.predict_proba(embeddings)
     column = {name: i for i, name in enumerate(head.classes)}
     truth = np.zeros(probabilities.shape, dtype=bool)
@@ -144,10 +144,9 @@ def accuracy_and_log_loss(
     clipped = probabilities.clip(1e-12, 1 - 1e-12)
     if head.multi_label:
         chosen = probabilities >= threshold
-        total = chosen.sum() + truth.sum()
-        score = 2 * (chosen & truth).sum() / total if total else 1.0
-        loss = -np.where(truth, np.log(clipped), np.log1p(-clipped)).mean()
-        return float(score), float(loss)
+        total = chosen.sum(1) + truth.sum(1)
+        shared = 2.0 * (chosen & truth).sum(1)
+        f1 = np.divide(shared, total, out=np.ones(len(total)), where=total > 0)
+        return f1, -np.where(truth, np.log(clipped), np.log1p(-clipped)).mean(1)
     right = truth[np.arange(len(truth)), probabilities.argmax(1)]
-    loss = -np.log(np.where(truth, clipped, 1.0)).sum(1).mean()
-    return float(right.mean()), float(loss)
+    return right.astype(float), -np.log(np.where(truth, clipped, 1.0)).sum(1)

@@ -14,7 +14,7 @@ from adapterhub_lite.errors import CapabilityError, TrainingError
 from adapterhub_lite.protocols import Run
 from adapterhub_lite.transformer import quiet_transformers
 from adapterhub_lite_setfit import ContrastiveParams
-from adapterhub_lite_setfit.encoder import Encoder
+from adapterhub_lite_setfit.encoder import Encoder, report_cut_texts
 from adapterhub_lite_setfit.fast import FINE_TUNED, Fitted
 from adapterhub_lite_setfit.head import fit_head
 from adapterhub_lite_setfit.selection import Problem, choose_frozen
@@ -45,6 +45,7 @@ def fit_library(
         )
     problem = Problem(data.labels, data.multi_label, params)
     tokens = encoder.tokenise(data.texts)
+    report_cut_texts(tokens, params.max_length, run)
     run.step("encode", 0, len(data))
     before = encoder.embed(tokens)
     run.step("encode", len(data), len(data))

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from adapterhub_lite.protocols import Run
 from adapterhub_lite_setfit import ContrastiveParams
-from adapterhub_lite_setfit.head import Floats, accuracy_and_log_loss, fit_head
+from adapterhub_lite_setfit.head import Floats, fit_head, score_rows
 from adapterhub_lite_setfit.prefix_cache import PrefixCache
 from adapterhub_lite_setfit.tuning import (
     Labels,
@@ -24,17 +24,31 @@ DEFAULT_C = 10.0
 Fold = tuple[NDArray[np.intp], NDArray[np.intp]]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Score:
-    """A candidate's held-out accuracy (multi-label: micro F1) and log-loss, over ``rows`` rows."""
+    """A candidate on held-out rows, row by row: F1 (one label: right or wrong) and log-loss."""
 
-    accuracy: float
-    log_loss: float
-    rows: int
+    rows: Floats
+    losses: Floats
 
-    def beats(self, other: "Score") -> bool:
-        """Say whether it is better than ``other`` by more than one row: one may be luck."""
-        return (self.accuracy - other.accuracy) * self.rows > 1 + 1e-6
+    @property
+    def accuracy(self) -> float:
+        """The mean over rows: with one label a row the accuracy, else F1 averaged over rows."""
+        return float(self.rows.mean())
+
+    @property
+    def log_loss(self) -> float:
+        """The mean log-loss."""
+        return float(self.losses.mean())
+
+    def lead(self, other: "Score") -> float:
+        """Return by how many standard errors it is more accurate than ``other`` on the same rows.
+
+        The error is that of the paired difference where there is none (McNemar's test).
+        """
+        difference = self.rows - other.rows
+        error = float(np.sqrt(np.square(difference).sum()))
+        return float(difference.sum()) / error if error else 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,10 +167,8 @@ def _score_heads(
     asked = [problem.labels[i] for i in held]
     for c in problem.params.head_c:
         head = fit_head(embeddings[train], known, problem.multi_label, c)
-        accuracy, loss = accuracy_and_log_loss(
-            head, embeddings[held], asked, problem.params.threshold
-        )
-        table.setdefault((steps, c), []).append(Score(accuracy, loss, len(held)))
+        score = Score(*score_rows(head, embeddings[held], asked, problem.params.threshold))
+        table.setdefault((steps, c), []).append(score)
 
 
 def _best_frozen(table: Table) -> Candidate:
@@ -181,9 +193,7 @@ def _best(table: Table, value: Callable[[Score], tuple[float, ...]]) -> Candidat
 
 
 def _pool(scores: Sequence[Score]) -> Score:
-    rows = sum(score.rows for score in scores)
-
-    def mean(value: Callable[[Score], float]) -> float:
-        return sum(value(score) * score.rows for score in scores) / rows
-
-    return Score(mean(lambda s: s.accuracy), mean(lambda s: s.log_loss), rows)
+    return Score(
+        np.concatenate([score.rows for score in scores]),
+        np.concatenate([score.losses for score in scores]),
+    )

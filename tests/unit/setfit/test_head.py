@@ -11,9 +11,9 @@ from sklearn.multiclass import OneVsRestClassifier
 from adapterhub_lite.errors import IntegrityError
 from adapterhub_lite_setfit.head import (
     LogisticHead,
-    accuracy_and_log_loss,
     fit_head,
     load_head,
+    score_rows,
 )
 
 
@@ -86,14 +86,27 @@ def test_no_rows_give_no_probabilities() -> None:
     assert head.predict_proba(np.empty((0, embeddings.shape[1]))).shape == (0, 3)
 
 
-def test_scores_are_accuracy_and_mean_log_loss() -> None:
+def test_rows_are_scored_as_scikit_learn_scores_them() -> None:
     from sklearn.metrics import accuracy_score, log_loss
 
     embeddings, labels = rows(5)
     head = fit_head(embeddings, [(x,) for x in labels], False, 0.01)
     probabilities = head.predict_proba(embeddings)
     predicted = np.array(head.classes)[probabilities.argmax(1)]
-    found = accuracy_and_log_loss(head, embeddings, [(x,) for x in labels], 0.5)
-    assert found == pytest.approx(
-        (accuracy_score(labels, predicted), log_loss(labels, probabilities, labels=head.classes))
-    )
+    right, losses = score_rows(head, embeddings, [(x,) for x in labels], 0.5)
+    assert right.mean() == pytest.approx(accuracy_score(labels, predicted))
+    assert losses.mean() == pytest.approx(log_loss(labels, probabilities, labels=head.classes))
+
+
+def test_rows_of_several_labels_are_scored_by_their_f1() -> None:
+    from sklearn.metrics import f1_score
+
+    embeddings, names = rows(3)
+    labels = [(name, "odd") if i % 2 else (name,) for i, name in enumerate(names)]
+    head = fit_head(embeddings, labels, True, 0.05)
+    truth = np.array([[name in row for name in head.classes] for row in labels])
+    decided = head.predict_proba(embeddings) >= 0.4
+    f1, losses = score_rows(head, embeddings, labels, 0.4)
+    expected = f1_score(truth, decided, average="samples", zero_division=1.0)
+    assert f1.mean() == pytest.approx(expected)
+    assert (losses > 0).all()

@@ -55,29 +55,42 @@ def test_too_few_rows_give_no_folds_and_the_default(labels: list[tuple[str, ...]
     assert choose_frozen(np.zeros((len(labels), 2)), problem, 0) == Candidate(0, DEFAULT_C, None)
 
 
-def candidate(right: int, rows: int, steps: int = 10) -> Candidate:
-    return Candidate(steps, 1.0, Score(right / rows, 0.5, rows))
+def candidates(both: int, only_frozen: int, only_tuned: int, neither: int) -> list[Candidate]:
+    """Return the frozen and the fine-tuned candidate, by how many rows which of them had right."""
+    counts = (both, only_frozen, only_tuned, neither)
+    right = {0: (1, 1, 0, 0), 10: (1, 0, 1, 0)}
+    return [
+        Candidate(
+            steps, 1.0, Score(np.repeat(np.array(pattern, float), counts), np.zeros(sum(counts)))
+        )
+        for steps, pattern in right.items()
+    ]
 
 
 @pytest.mark.parametrize(
-    ("tuned", "frozen", "rows", "kept"),
+    ("counts", "rows", "kept", "says"),
     [
-        (12, 10, 16, FINE_TUNED),
-        (11, 10, 16, FROZEN),
-        (10, 10, 16, FROZEN),
-        (9, 10, 16, FROZEN),
-        (251, 250, 308, FROZEN),
-        (252, 250, 308, FINE_TUNED),
+        ((10, 0, 4, 2), 16, FINE_TUNED, "clearly better"),
+        ((10, 0, 3, 3), 16, FROZEN, "not clearly"),
+        ((10, 1, 1, 4), 16, FROZEN, "did not beat"),
+        ((240, 10, 25, 33), 616, FINE_TUNED, "clearly better"),
+        ((240, 20, 25, 23), 616, FINE_TUNED, "not clearly"),
+        ((240, 25, 20, 23), 616, FINE_TUNED, "did not beat"),
+        ((240, 25, 10, 33), 616, FROZEN, "clearly worse"),
     ],
 )
-def test_one_row_is_luck(tuned: int, frozen: int, rows: int, kept: str) -> None:
-    chosen, reason = decide(candidate(frozen, rows, 0), candidate(tuned, rows))
+def test_the_size_of_the_data_decides_unless_validation_is_clear(
+    counts: tuple[int, int, int, int], rows: int, kept: str, says: str
+) -> None:
+    frozen, tuned = candidates(*counts)
+    chosen, reason = decide(frozen, tuned, rows)
     assert chosen == kept
-    assert f"{rows} held-out rows" in reason
+    assert says in reason
+    assert f"{sum(counts)} held-out rows" in reason
 
 
 def test_without_validation_the_fine_tuned_encoder_is_kept() -> None:
-    assert decide(None, None)[0] == FINE_TUNED
+    assert decide(None, None, 100)[0] == FINE_TUNED
 
 
 def test_a_pair_of_one_label_is_needed_to_train() -> None:
