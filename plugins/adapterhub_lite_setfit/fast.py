@@ -9,6 +9,7 @@ from adapterhub_lite_setfit.encoder import Encoder, report_cut_texts
 from adapterhub_lite_setfit.head import Floats, LogisticHead, fit_head
 from adapterhub_lite_setfit.prefix_cache import PrefixCache, build_cache
 from adapterhub_lite_setfit.selection import (
+    CLEARLY,
     DEFAULT_C,
     Candidate,
     Problem,
@@ -19,8 +20,6 @@ from adapterhub_lite_setfit.tuning import Snapshot, TrainingSet, can_train, tune
 
 FROZEN = "frozen"
 FINE_TUNED = "fine-tuned"
-CLEARLY = 2.0
-"""A difference of so many standard errors is no accident."""
 ENOUGH_ROWS = 64
 """From so many training rows on, fine-tuning is kept unless it is clearly worse."""
 
@@ -98,9 +97,12 @@ def decide(
     elif lead <= -CLEARLY:
         verdict, kept = "fine-tuning did clearly worse", FROZEN
     else:
-        beaten = "did better, but not clearly," if lead > 0 else "did not beat the frozen encoder"
-        kept = FINE_TUNED if training_rows >= ENOUGH_ROWS else FROZEN
-        verdict = f"fine-tuning {beaten} and {kept} is the safer choice for {training_rows} rows"
+        beaten = "did better, not clearly" if lead > 0 else "did not beat the frozen encoder"
+        many = training_rows >= ENOUGH_ROWS
+        kept = FINE_TUNED if many else FROZEN
+        verdict = f"fine-tuning {beaten}; with {ENOUGH_ROWS} rows or more it is kept all the same"
+        if not many:
+            verdict = f"fine-tuning {beaten}; with under {ENOUGH_ROWS} rows the frozen one is kept"
     return kept, (
         f"{verdict} (cross-validated on {len(frozen.score.rows)} held-out rows: accuracy "
         f"{tuned.score.accuracy:.3f} fine-tuned, {frozen.score.accuracy:.3f} frozen)"

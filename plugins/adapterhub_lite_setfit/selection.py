@@ -1,6 +1,6 @@
 """Cross-validation: how many steps, if any, and which regularisation of the head."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,6 +19,8 @@ from adapterhub_lite_setfit.tuning import (
     tune,
 )
 
+CLEARLY = 2.0
+"""A difference of so many standard errors is no accident."""
 DEFAULT_C = 10.0
 """The head's C where there are too few rows to choose it: the best on most few-shot data."""
 Fold = tuple[NDArray[np.intp], NDArray[np.intp]]
@@ -101,7 +103,7 @@ def choose_frozen(embeddings: Floats, problem: Problem, seed: int) -> Candidate:
     table: Table = {}
     for fold in folds(problem.labels, problem.params.folds or 4, seed):
         _score_heads(table, 0, embeddings, problem, fold)
-    return _best_frozen(table) if table else Candidate(0, DEFAULT_C, None)
+    return _best_of_each(table)[0] if table else Candidate(0, DEFAULT_C, None)
 
 
 def validate(
@@ -134,9 +136,10 @@ def validate(
         snapshot.restore()
     if chosen:
         run.step("validate", total, total)
-    tuned = {key: scores for key, scores in table.items() if key[0] and len(scores) == len(chosen)}
-    still = {key: scores for key, scores in table.items() if not key[0]}
-    return (_best_frozen(still) if still else None), (_best_tuned(tuned) if tuned else None)
+    complete = {key: scores for key, scores in table.items() if len(scores) == len(chosen)}
+    candidates = _best_of_each(complete)
+    tuned = [candidate for candidate in candidates if candidate.steps]
+    return next(iter(candidates), None), _choose_steps(tuned) if tuned else None
 
 
 def _enough(candidates: Sequence[Fold], rows: int) -> Iterator[Fold]:
@@ -171,25 +174,29 @@ def _score_heads(
         table.setdefault((steps, c), []).append(score)
 
 
-def _best_frozen(table: Table) -> Candidate:
-    """Choose by log-loss: on few rows accuracy is the same for many a C."""
-    return _best(table, lambda score: (-score.log_loss,))
+def _best_of_each(table: Table) -> list[Candidate]:
+    """Return the best candidate of each number of steps, fewest steps first.
 
-
-def _best_tuned(table: Table) -> Candidate:
-    """Choose by accuracy, and by log-loss where that is equal.
-
-    Training changes the scale of the embeddings, and with it the log-loss, whether or not it
-    parts the classes better; the accuracy it changes only if it does.
+    The head's C is chosen by log-loss: on few rows many a C has the same accuracy. Of equals the
+    stronger regularisation wins.
     """
-    return _best(table, lambda score: (round(score.accuracy, 9), -score.log_loss))
+    pooled = {key: _pool(scores) for key, scores in sorted(table.items())}
+    best: dict[int, Candidate] = {}
+    for (steps, c), score in pooled.items():
+        rival = best[steps].score if steps in best else None
+        if rival is None or score.log_loss < rival.log_loss:
+            best[steps] = Candidate(steps, c, score)
+    return list(best.values())
 
 
-def _best(table: Table, value: Callable[[Score], tuple[float, ...]]) -> Candidate:
-    pooled = {key: _pool(scores) for key, scores in table.items()}
-    # Of equals the first wins: fewer steps, stronger regularisation.
-    steps, c = max(sorted(pooled), key=lambda key: value(pooled[key]))
-    return Candidate(steps, c, pooled[steps, c])
+def _choose_steps(candidates: Sequence[Candidate]) -> Candidate:
+    """Choose all steps, unless stopping early did clearly better: then the best such stop."""
+    *early, full = candidates
+    assert full.score is not None, "candidates of a table are scored"
+    leads = [c.score.lead(full.score) if c.score else 0.0 for c in early]
+    if not leads or max(leads) < CLEARLY:
+        return full
+    return early[leads.index(max(leads))]
 
 
 def _pool(scores: Sequence[Score]) -> Score:
