@@ -91,6 +91,7 @@ class Catalogue:
                 self._manager.unregister(name=record.source.id)
 
     def _collect(self, source: PluginSource) -> Iterator[Offer]:
+        seen: set[tuple[str, str]] = set()
         for kind, (hook, spec_type) in KINDS.items():
             caller = self._caller(hook, source.id)
             results = caller()
@@ -106,6 +107,9 @@ class Catalogue:
                         )
                     if not isinstance(spec.name, str) or not spec.name:
                         raise TypeError(f"{hook} returned a spec whose name is {spec.name!r}")
+                    if (kind, spec.name) in seen:
+                        raise ValueError(f"{hook} returned two specs called {spec.name!r}")
+                    seen.add((kind, spec.name))
                     yield Offer(kind, spec, source)
 
     def _caller(self, hook: str, plugin: str) -> Any:
@@ -173,13 +177,15 @@ class Catalogue:
 
     @property
     def readers(self) -> Mapping[str, ReaderSpec]:
-        """Every reader by name."""
-        return {name: self._spec("reader", name, ReaderSpec) for name in self.names("reader")}
+        """Every reader by name; :meth:`offer` tells of those in conflict."""
+        specs = (offer.spec for offer in self.usable("reader"))
+        return {spec.name: spec for spec in specs if isinstance(spec, ReaderSpec)}
 
     @property
     def metrics(self) -> Mapping[str, MetricSpec]:
-        """Every metric by name."""
-        return {name: self._spec("metric", name, MetricSpec) for name in self.names("metric")}
+        """Every metric by name; :meth:`offer` tells of those in conflict."""
+        specs = (offer.spec for offer in self.usable("metric"))
+        return {spec.name: spec for spec in specs if isinstance(spec, MetricSpec)}
 
     def listing(self) -> list[dict[str, str]]:
         """Return a row for each thing offered, and one for each plugin that offers nothing.

@@ -118,7 +118,17 @@ def get_catalogue(*, first_party_only: bool = False) -> "Catalogue":
     return load_catalogue(first_party_only=first_party_only)
 
 
-def load_command(group: str, name: str) -> "click.Command | None":
+def command_owners(group: str) -> dict[str, list[tuple[str, str]]]:
+    """Return who declares which command in ``group``: name → distributions and versions."""
+    owners: dict[str, list[tuple[str, str]]] = {}
+    for distribution, version, point in _entry_points(group):
+        owners.setdefault(point.name, []).append((distribution, version))
+    return owners
+
+
+def load_command(
+    group: str, name: str, *, first_party_only: bool = False
+) -> "click.Command | None":
     """Import the command ``name`` that a plugin distribution declares in ``group``, if any.
 
     Raises PluginConflictError when two distributions declare it, PluginError when it fails.
@@ -127,7 +137,8 @@ def load_command(group: str, name: str) -> "click.Command | None":
     found = [
         (distribution, version, point)
         for distribution, version, point in _entry_points(group)
-        if point.name == name and not _reason_to_block(distribution, point.name, allowed, False)
+        if point.name == name
+        and not _reason_to_block(distribution, point.name, allowed, first_party_only)
     ]
     if not found:
         return None

@@ -19,8 +19,32 @@ def list_(as_json: bool) -> None:
     """List what each plugin offers, and those that are blocked or broken with the reason."""
     from adapterhub_lite.plugins import get_catalogue
 
-    rows = get_catalogue(first_party_only=settings().no_plugins).listing()
+    rows = get_catalogue(first_party_only=settings().no_plugins).listing() + _command_rows()
     if as_json:
         emit_json(rows)
     else:
         print_table(COLUMNS, [[row[column] for column in COLUMNS] for row in rows])
+
+
+def _command_rows() -> list[dict[str, str]]:
+    """Return a row a third-party command; nothing of it is imported to list it."""
+    from adapterhub_lite.cli.root import COMMANDS, ENTRY_POINT_GROUP
+    from adapterhub_lite.plugins import command_owners, conflict
+
+    rows = []
+    for name, owners in command_owners(ENTRY_POINT_GROUP).items():
+        error = conflict("command", name, owners).message if len(owners) > 1 else ""
+        if name in COMMANDS:
+            error = f"hidden by the project's own command {name!r}"
+        for distribution, version in owners:
+            status = "conflict" if error else "ok"
+            rows.append(
+                dict(
+                    zip(
+                        COLUMNS,
+                        (name, "command", distribution, version, status, error),
+                        strict=True,
+                    )
+                )
+            )
+    return rows

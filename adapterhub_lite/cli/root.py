@@ -113,7 +113,9 @@ def _third_party_command(name: str) -> click.Command | None:
     """Load a command that a plugin distribution declares under ``adapterhub_lite.commands``."""
     from adapterhub_lite.plugins import load_command
 
-    return load_command(ENTRY_POINT_GROUP, name)
+    # The command has to be found before its own options are parsed, this one among them.
+    first_party_only = "--no-plugins" in sys.argv
+    return load_command(ENTRY_POINT_GROUP, name, first_party_only=first_party_only)
 
 
 @click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from adapterhub_lite.catalogue import Catalogue
 from adapterhub_lite.data.table import Table
-from adapterhub_lite.errors import DataError, UnknownNameError, nearest_name
+from adapterhub_lite.errors import DataError, nearest_name
 from adapterhub_lite.protocols import Reader
 from adapterhub_lite.specs import ReaderSpec
 
@@ -16,7 +16,7 @@ def read_table(
     """Read all rows of a file or folder.
 
     ``reader`` names the reader where the ending does not tell. Raises DataError when the path is
-    missing, unreadable, empty or of an unknown kind, UnknownNameError when no such reader exists.
+    missing, unreadable, empty or of an unknown kind when no such reader exists.
     """
     place = Path(path).expanduser()
     try:
@@ -43,16 +43,16 @@ def _missing(place: Path) -> DataError:
 
 
 def _named(name: str, catalogue: Catalogue) -> ReaderSpec:
-    readers = catalogue.readers
-    if name not in readers:
-        raise UnknownNameError("reader", name, readers)
-    return readers[name]
+    spec = catalogue.offer("reader", name).spec
+    assert isinstance(spec, ReaderSpec), "offers are checked when they are collected"
+    return spec
 
 
 def _fitting(place: Path, catalogue: Catalogue) -> ReaderSpec:
     """Find the one reader for the path; several that fit are an error, never a silent choice."""
     found = _for_folder(place, catalogue) if place.is_dir() else _for_file(place, catalogue)
     if not found:
+        _raise_conflict(place.suffix.casefold(), catalogue)
         raise _unknown_kind(place, catalogue)
     if len(found) > 1:
         names = " and ".join(spec.name for spec in found)
@@ -83,6 +83,13 @@ def _for_file(place: Path, catalogue: Catalogue) -> list[ReaderSpec]:
     ]
     longest = max((length for length, _ in fits), default=0)
     return [spec for length, spec in fits if length == longest]
+
+
+def _raise_conflict(suffix: str, catalogue: Catalogue) -> None:
+    """Raise PluginConflictError when readers of this ending exist, but in conflict."""
+    for offer in catalogue.offers:
+        if isinstance(offer.spec, ReaderSpec) and suffix in offer.spec.suffixes:
+            catalogue.offer("reader", offer.spec.name)
 
 
 def _unknown_kind(place: Path, catalogue: Catalogue) -> DataError:

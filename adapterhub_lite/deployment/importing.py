@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from adapterhub_lite.catalogue import Catalogue
 from adapterhub_lite.errors import PluginError, SelfTestError
-from adapterhub_lite.inference.artifact import ArtifactInfo, read_artifact_info
+from adapterhub_lite.inference.artifact import read_artifact_info
 from adapterhub_lite.inference.loading import load_predictor
 from adapterhub_lite.training.publish import environment, publish_folder, tensor_count
 
@@ -108,7 +108,7 @@ def _write_card(folder: Path, name: str, form: str, draft: "ManifestDraft") -> N
     """Write ``README.md``: what it is, where it came from, how to use it."""
     import yaml
 
-    info: ArtifactInfo = read_artifact_info(folder)
+    info = read_artifact_info(folder)
     front: dict[str, Any] = {"library_name": "adapterhub-lite"}
     if draft.license:
         front["license"] = draft.license

@@ -152,7 +152,7 @@ def _check_fit(
 
 
 def _nearest_method(catalogue: Catalogue, fits: Any) -> str:
-    names = [name for name in catalogue.names("method") if fits(catalogue.method(name))]
+    names = [offer.spec.name for offer in catalogue.usable("method") if fits(offer.spec)]
     return f"methods that can: {', '.join(names)}" if names else "no installed method can"
 
 
@@ -173,5 +173,6 @@ def _check_rows(
 
 
 def _multi_label_objectives(catalogue: Catalogue) -> str:
-    names = [n for n in catalogue.names("objective") if catalogue.objective(n).multi_label]
+    specs = [offer.spec for offer in catalogue.usable("objective")]
+    names = [s.name for s in specs if isinstance(s, ObjectiveSpec) and s.multi_label]
     return f"for several labels a row: {', '.join(names)}"

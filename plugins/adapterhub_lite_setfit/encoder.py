@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 from transformers import PreTrainedModel
 
-from adapterhub_lite.protocols import Run
+from adapterhub_lite.protocols import Attached, LoadedBase, Run
 from adapterhub_lite_setfit.pooling import Pooling
 
 Tokens = list[int]
@@ -75,6 +75,25 @@ class Encoder:
                 if progress:
                     progress(done)
         return out
+
+
+def make_encoder(base: LoadedBase | Attached, pooling: Pooling, max_length: int) -> Encoder:
+    """Return the encoder of a transformer, its texts no longer than its positions allow."""
+    positions = _positions(base.model)
+    length = min(max_length, positions) if positions else max_length
+    return Encoder(base.model, base.tokenizer, pooling, length)
+
+
+def _positions(model: PreTrainedModel) -> int | None:
+    """Return how many tokens a text may have; None where positions are no table.
+
+    RoBERTa's kind counts positions from behind its padding index, so a part of the table is lost.
+    """
+    for name, module in model.named_modules():
+        if name.endswith("position_embeddings") and isinstance(module, torch.nn.Embedding):
+            unused = 0 if module.padding_idx is None else module.padding_idx + 1
+            return module.num_embeddings - unused
+    return getattr(model.config, "max_position_embeddings", None)
 
 
 def report_cut_texts(rows: Sequence[Tokens], max_length: int, run: Run) -> None:

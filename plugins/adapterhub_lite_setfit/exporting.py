@@ -53,7 +53,8 @@ class SetFitExporter:
                 "form in SetFit",
                 hint="export a version that was trained with preset: setfit",
             )
-        scorer = Contrastive().load(load_transformer(folder, torch.float32, "cpu"), folder)
+        base = load_transformer(folder, torch.float32, "cpu")
+        scorer = Contrastive().load(base, folder)
         _copy_model(folder, destination)
         write_pooling(scorer.encoder.pooling, scorer.encoder.width, destination)
         _write_settings(scorer, destination)

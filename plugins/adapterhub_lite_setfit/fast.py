@@ -52,7 +52,7 @@ def fit_fast(
     problem = Problem(data.labels, data.multi_label, params)
     run.step("encode", 0, len(data))
     tokens = encoder.tokenise(data.texts)
-    report_cut_texts(tokens, params.max_length, run)
+    report_cut_texts(tokens, encoder.max_length, run)
     cache, embeddings = build_cache(encoder, tokens, trainable)
     run.step("encode", len(data), len(data))
     frozen = choose_frozen(embeddings, problem, run.seed)

@@ -19,15 +19,13 @@ from adapterhub_lite.specs import ResolvedBase
 from adapterhub_lite.transformer import load_transformer, quiet_transformers
 from adapterhub_lite_setfit import ContrastiveParams
 from adapterhub_lite_setfit.convert import MAX_CLASSES, RawHead, convert_pickle
-from adapterhub_lite_setfit.encoder import Encoder
+from adapterhub_lite_setfit.encoder import make_encoder
 from adapterhub_lite_setfit.foreign import ForeignSettings, read_settings, told
 from adapterhub_lite_setfit.head import CONFIG_FILE, LogisticHead, load_head
 from adapterhub_lite_setfit.objective import Contrastive, FewShotScorer
 from adapterhub_lite_setfit.staging import PICKLED_HEAD, stage
 
 MAX_LAYERS = 1024
-DEFAULT_LENGTH = 512
-"""Where neither the tokenizer nor the config bounds a text, as sentence-transformers has it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,8 +134,8 @@ def _write(
     base: LoadedBase, settings: ForeignSettings, head: LogisticHead, destination: Path
 ) -> None:
     """Write our own files from what was understood; no file of the source is taken over."""
-    length = settings.max_length or _natural_length(base)
-    encoder = Encoder(base.model, base.tokenizer, settings.pooling, length)
+    wanted = settings.max_length or base.tokenizer.model_max_length
+    encoder = make_encoder(base, settings.pooling, wanted)
     threshold: float = ContrastiveParams().threshold
     scorer = FewShotScorer(encoder, head, threshold)
     with quiet_transformers():
@@ -147,15 +145,6 @@ def _write(
     Contrastive().save(outcome, destination)
     info = ArtifactInfo("text-classification", "full", "contrastive")
     write_artifact_info(destination, info)
-
-
-def _natural_length(base: LoadedBase) -> int:
-    """Return the length at which sentence-transformers cuts when the folder does not say."""
-    bounds = (
-        base.tokenizer.model_max_length,
-        getattr(base.model.config, "max_position_embeddings", None) or DEFAULT_LENGTH,
-    )
-    return int(min(bounds))
 
 
 def _fields(

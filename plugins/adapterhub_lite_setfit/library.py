@@ -45,7 +45,7 @@ def fit_library(
         )
     problem = Problem(data.labels, data.multi_label, params)
     tokens = encoder.tokenise(data.texts)
-    report_cut_texts(tokens, params.max_length, run)
+    report_cut_texts(tokens, encoder.max_length, run)
     run.step("encode", 0, len(data))
     before = encoder.embed(tokens)
     run.step("encode", len(data), len(data))

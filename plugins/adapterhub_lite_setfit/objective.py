@@ -12,7 +12,7 @@ from adapterhub_lite.data.table import TextSet
 from adapterhub_lite.errors import IntegrityError
 from adapterhub_lite.protocols import Attached, LoadedBase, Outcome, Run
 from adapterhub_lite_setfit import ContrastiveParams
-from adapterhub_lite_setfit.encoder import Encoder
+from adapterhub_lite_setfit.encoder import Encoder, make_encoder
 from adapterhub_lite_setfit.fast import fit_fast
 from adapterhub_lite_setfit.head import LogisticHead, load_head
 from adapterhub_lite_setfit.pooling import read_pooling, write_pooling
@@ -97,7 +97,7 @@ class Contrastive:
     ) -> Outcome:
         """Train with the chosen engine; the tuned frozen baseline comes with the outcome."""
         pooling = read_pooling(attached.path)
-        encoder = Encoder(attached.model, attached.tokenizer, pooling, params.max_length)
+        encoder = make_encoder(attached, pooling, params.max_length)
         original = Snapshot(attached.model)
         if params.engine == "setfit":
             from adapterhub_lite_setfit.library import fit_library as engine
@@ -136,5 +136,5 @@ class Contrastive:
             max_length, threshold = int(settings["max_length"]), float(settings["threshold"])
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise IntegrityError(f"{SCORER_FILE} in {folder} does not parse: {error}") from error
-        encoder = Encoder(base.model, base.tokenizer, read_pooling(folder), max_length)
+        encoder = make_encoder(base, read_pooling(folder), max_length)
         return FewShotScorer(encoder, load_head(folder), threshold)

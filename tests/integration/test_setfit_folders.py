@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -20,7 +21,7 @@ from adapterhub_lite.testing import TINY_ROWS
 Ahl = Callable[..., Any]
 Edit = Callable[[Path], Any]
 
-TEXTS = ["the apple is sweet", "please tune the drum", "a ripe plum and music " * 60, "?"]
+TEXTS = ["the apple is sweet", "please tune the drum", "a ripe plum and music " * 10, "?"]
 ROWS, LABELS = zip(*TINY_ROWS, strict=True)
 NAMES = sorted(set(LABELS))
 INDICATOR = [[int(name == label), i % 2, int(i % 3 > 0)] for i, (_, label) in enumerate(TINY_ROWS)
@@ -32,8 +33,8 @@ pytestmark = pytest.mark.filterwarnings(
 )
 
 
-def save_setfit(base: Path, folder: Path, labels: Any, **options: Any) -> Path:
-    """Write a SetFit folder as setfit does: the body of ``base``, a head fitted to ``labels``."""
+def save_setfit(base: Path, folder: Path, targets: Any, **options: Any) -> Path:
+    """Write a SetFit folder as setfit does: the body of ``base``, a head fitted to targets."""
     from sentence_transformers import SentenceTransformer
     from sentence_transformers.sentence_transformer.modules import Pooling, Transformer
     from setfit import SetFitModel
@@ -44,7 +45,7 @@ def save_setfit(base: Path, folder: Path, labels: Any, **options: Any) -> Path:
     modules = [transformer, Pooling(transformer.get_embedding_dimension(), pooling)]
     SentenceTransformer(modules=modules, device="cpu").save(str(body), create_model_card=False)
     model = SetFitModel.from_pretrained(str(body), **options)
-    model.fit(list(ROWS), list(labels), num_epochs=1, show_progress_bar=False)
+    model.fit(list(ROWS), list(targets), num_epochs=1, show_progress_bar=False)
     model.save_pretrained(str(folder))
     return folder
 
@@ -138,7 +139,10 @@ def test_the_manifest_tells_where_it_came_from(ahl: Ahl, source: Path) -> None:
     assert manifest.signature is not None
     assert list(manifest.signature.labels) == NAMES
     assert manifest.hyperparameters["imported_from"] == "setfit"
-    assert {"weights_sha256", "folder"} <= set(manifest.hyperparameters["source"])
+    source_told = manifest.hyperparameters["source"]
+    assert isinstance(source_told, dict)
+    assert source_told["folder"] == source.name
+    assert len(str(source_told["weights_sha256"])) == 64
     names = {entry.path for entry in manifest.files}
     assert not any(name.endswith((".pkl", ".bin")) for name in names)
     assert {"head.safetensors", "head.json", "README.md", "adapterhub.json"} <= names
@@ -288,8 +292,7 @@ def test_folders_that_are_refused(ahl: Ahl, source: Path, edit: Edit, reason: st
     done = import_(ahl, source, "--convert-pickle")
     assert done.code == 2, done.err
     assert len(done.err.splitlines()) <= 2
-    with pytest.raises(AssertionError, match=reason):
-        raise AssertionError(done.err)
+    assert re.search(reason, done.err), done.err
     assert api.open_registry().names() == []
 
 

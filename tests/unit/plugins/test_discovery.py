@@ -198,7 +198,9 @@ def test_the_allowlist_blocks_what_it_does_not_name(
     assert catalogue.names("method") == ["bitfit", "full"]
 
 
-@pytest.mark.parametrize(("value", "loaded"), [("x", True), ("acme", True), ("", False)])
+@pytest.mark.parametrize(
+    ("value", "loaded"), [("x_y", True), ("X-Y", True), ("acme", True), ("", False)]
+)
 def test_the_allowlist_takes_either_name(
     environment: Any,
     plugin_source: Any,
@@ -206,7 +208,7 @@ def test_the_allowlist_takes_either_name(
     value: str,
     loaded: bool,
 ) -> None:
-    environment.install("acme", {"x": "acme_plugin"}, {"acme_plugin": plugin_source("bitfit")})
+    environment.install("acme", {"x_y": "acme_plugin"}, {"acme_plugin": plugin_source("bitfit")})
     monkeypatch.setenv("ADAPTERHUB_LITE_PLUGINS", value)
     assert ("bitfit" in load_catalogue().names("method")) is loaded
 
