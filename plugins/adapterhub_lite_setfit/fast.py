@@ -14,7 +14,7 @@ from adapterhub_lite_setfit.selection import (
     Candidate,
     Problem,
     choose_frozen,
-    validate,
+    choose_tuned,
 )
 from adapterhub_lite_setfit.tuning import Snapshot, TrainingSet, can_train, tune
 
@@ -61,15 +61,14 @@ def fit_fast(
     if obstacle:
         return Fitted(frozen_head, frozen_head, FROZEN, obstacle, frozen, None, 0, frozen.c)
     with cache.active():
-        rival, tuned = validate(cache, embeddings, problem, run) if params.folds else (None, None)
-        kept, reason = decide(rival, tuned, len(data))
+        tuned = choose_tuned(cache, problem, run) if params.folds else None
+        kept, reason = decide(frozen, tuned, len(data))
         if kept == FROZEN:
-            scored = rival or frozen
-            return Fitted(frozen_head, frozen_head, FROZEN, reason, scored, tuned, 0, frozen.c)
+            return Fitted(frozen_head, frozen_head, FROZEN, reason, frozen, tuned, 0, frozen.c)
         steps = tuned.steps if tuned else params.steps
         c = tuned.c if tuned else DEFAULT_C
         head = _train_on_all(cache, problem, steps, c, run)
-    return Fitted(head, frozen_head, FINE_TUNED, reason, rival or frozen, tuned, steps, c)
+    return Fitted(head, frozen_head, FINE_TUNED, reason, frozen, tuned, steps, c)
 
 
 def _obstacle(data: TextSet, trainable: frozenset[str], params: ContrastiveParams) -> str:
@@ -80,16 +79,14 @@ def _obstacle(data: TextSet, trainable: frozenset[str], params: ContrastiveParam
     return ""
 
 
-def decide(
-    frozen: Candidate | None, tuned: Candidate | None, training_rows: int
-) -> tuple[str, str]:
+def decide(frozen: Candidate, tuned: Candidate | None, training_rows: int) -> tuple[str, str]:
     """Return which of the two to keep, and why, in words for the report.
 
     Up to ENOUGH_ROWS the frozen encoder is kept unless cross-validation speaks clearly for the
     fine-tuned one, and from there on it is the other way round: a few held-out rows can decide
     little by themselves, and fine-tuning gains with the number of rows (docs/fewshot.md).
     """
-    if frozen is None or tuned is None or frozen.score is None or tuned.score is None:
+    if tuned is None or tuned.score is None or frozen.score is None:
         return FINE_TUNED, "there was no cross-validation to choose by"
     lead = tuned.score.lead(frozen.score)
     if lead >= CLEARLY:
@@ -103,9 +100,10 @@ def decide(
         verdict = f"fine-tuning {beaten}; with {ENOUGH_ROWS} rows or more it is kept all the same"
         if not many:
             verdict = f"fine-tuning {beaten}; with under {ENOUGH_ROWS} rows the frozen one is kept"
+    same_rows = frozen.score.rows[: len(tuned.score.rows)]
     return kept, (
-        f"{verdict} (cross-validated on {len(frozen.score.rows)} held-out rows: accuracy "
-        f"{tuned.score.accuracy:.3f} fine-tuned, {frozen.score.accuracy:.3f} frozen)"
+        f"{verdict} (cross-validated on {len(tuned.score.rows)} held-out rows: accuracy "
+        f"{tuned.score.accuracy:.3f} fine-tuned, {same_rows.mean():.3f} frozen)"
     )
 
 

@@ -105,11 +105,16 @@ def _probability_of_label(coef: Floats, intercept: np.float64, embeddings: Float
     return np.asarray(model.predict_proba(embeddings))[:, 1]
 
 
-def fit_head(embeddings: Floats, labels: Labels, multi_label: bool, c: float) -> LogisticHead:
-    """Fit a head with inverse regularisation strength ``c`` on embeddings (rows, width)."""
+def fit_head(
+    embeddings: Floats, labels: Labels, multi_label: bool, c: float, tolerance: float = 1e-4
+) -> LogisticHead:
+    """Fit a head with inverse regularisation strength ``c`` on embeddings (rows, width).
+
+    ``tolerance`` is scikit-learn's: it stops when no gradient is larger.
+    """
     classes = tuple(sorted({name for row in labels for name in row}))
     if not multi_label:
-        model = _fit(embeddings, [row[0] for row in labels], c)
+        model = _fit(embeddings, [row[0] for row in labels], c, tolerance)
         return LogisticHead(classes, False, model.coef_, model.intercept_)
     coef = np.zeros((len(classes), embeddings.shape[1]))
     intercept = np.empty(len(classes))
@@ -118,15 +123,16 @@ def fit_head(embeddings: Floats, labels: Labels, multi_label: bool, c: float) ->
         if carries.all():
             intercept[number] = np.inf
         else:
-            model = _fit(embeddings, carries.astype(int), c)
+            model = _fit(embeddings, carries.astype(int), c, tolerance)
             coef[number], intercept[number] = model.coef_[0], model.intercept_[0]
     return LogisticHead(classes, True, coef, intercept)
 
 
-def _fit(embeddings: Floats, targets: Any, c: float) -> LogisticRegression:
+def _fit(embeddings: Floats, targets: Any, c: float, tolerance: float) -> LogisticRegression:
     # One BLAS thread: these products are small, and waiting threads cost 30 times the work.
     with threadpool_limits(limits=1, user_api="blas"):
-        model = LogisticRegression(C=c, max_iter=MAX_ITERATIONS).fit(embeddings, targets)
+        model = LogisticRegression(C=c, max_iter=MAX_ITERATIONS, tol=tolerance)
+        model.fit(embeddings, targets)
     if not np.isfinite(model.coef_).all():
         raise TrainingError("the logistic head did not converge to finite weights")
     return model

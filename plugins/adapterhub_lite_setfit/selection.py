@@ -21,6 +21,8 @@ from adapterhub_lite_setfit.tuning import (
 
 CLEARLY = 2.0
 """A difference of so many standard errors is no accident."""
+ROUGHLY = 1e-3
+"""The tolerance of heads that are only compared; it halves their cost."""
 DEFAULT_C = 10.0
 """The head's C where there are too few rows to choose it: the best on most few-shot data."""
 Fold = tuple[NDArray[np.intp], NDArray[np.intp]]
@@ -46,9 +48,10 @@ class Score:
     def lead(self, other: "Score") -> float:
         """Return by how many standard errors it is more accurate than ``other`` on the same rows.
 
-        The error is that of the paired difference where there is none (McNemar's test).
+        The error is that of the paired difference where there is none (McNemar's test). ``other``
+        may have been scored on further rows behind those of this one.
         """
-        difference = self.rows - other.rows
+        difference = self.rows - other.rows[: len(self.rows)]
         error = float(np.sqrt(np.square(difference).sum()))
         return float(difference.sum()) / error if error else 0.0
 
@@ -106,14 +109,13 @@ def choose_frozen(embeddings: Floats, problem: Problem, seed: int) -> Candidate:
     return _best_of_each(table)[0] if table else Candidate(0, DEFAULT_C, None)
 
 
-def validate(
-    cache: PrefixCache, frozen: Floats, problem: Problem, run: Run
-) -> tuple[Candidate | None, Candidate | None]:
-    """Return the best frozen and the best fine-tuned candidate, scored on the same held-out rows.
+def choose_tuned(cache: PrefixCache, problem: Problem, run: Run) -> Candidate | None:
+    """Choose steps and C of the fine-tuned encoder by cross-validation.
 
-    Each fold is a fresh training on its training part only, scored at a few steps on the way, so
-    that the best number of steps is found too; folds are run until ``validation_rows`` rows were
-    held out. (None, None) where there are too few rows.
+    Each fold is a fresh training on its training part only, scored on the way as well as at the
+    end, so that the best number of steps is found too. The folds are those of
+    :func:`choose_frozen`, from the first on, until ``validation_rows`` rows were held out. None
+    where there are too few rows.
     """
     params, labels = problem.params, problem.labels
     table: Table = {}
@@ -121,10 +123,9 @@ def validate(
     chosen = list(_enough(folds(labels, params.folds, run.seed), params.validation_rows))
     total = len(chosen) * params.steps
     for number, fold in enumerate(chosen):
-        _score_heads(table, 0, frozen, problem, fold)
         part = TrainingSet(fold[0].tolist(), [labels[i] for i in fold[0]])
         if not can_train(part.labels):
-            continue
+            return None
         before = number * params.steps
 
         def on_step(step: int, loss: float, fold: Fold = fold, before: int = before) -> None:
@@ -134,12 +135,7 @@ def validate(
 
         tune(cache, part, params, run.seed, params.steps, on_step)
         snapshot.restore()
-    if chosen:
-        run.step("validate", total, total)
-    complete = {key: scores for key, scores in table.items() if len(scores) == len(chosen)}
-    candidates = _best_of_each(complete)
-    tuned = [candidate for candidate in candidates if candidate.steps]
-    return next(iter(candidates), None), _choose_steps(tuned) if tuned else None
+    return _choose_steps(_best_of_each(table)) if table else None
 
 
 def _enough(candidates: Sequence[Fold], rows: int) -> Iterator[Fold]:
@@ -169,7 +165,7 @@ def _score_heads(
     known = [problem.labels[i] for i in train]
     asked = [problem.labels[i] for i in held]
     for c in problem.params.head_c:
-        head = fit_head(embeddings[train], known, problem.multi_label, c)
+        head = fit_head(embeddings[train], known, problem.multi_label, c, ROUGHLY)
         score = Score(*score_rows(head, embeddings[held], asked, problem.params.threshold))
         table.setdefault((steps, c), []).append(score)
 

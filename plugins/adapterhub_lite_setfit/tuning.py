@@ -20,7 +20,7 @@ from adapterhub_lite_setfit.supcon import (
 
 Labels = Sequence[tuple[str, ...]]
 
-MICRO_BATCH_TOKENS = 512
+MICRO_BATCH_TOKENS = 256
 """Texts of one length go through together: the loss needs all embeddings at once, not the pass."""
 WARM_UP = 0.1
 """The share of steps over which the learning rate rises."""
@@ -143,6 +143,6 @@ class Snapshot:
             present.restore()
 
 
-def checkpoints(steps: int, count: int = 3) -> Iterator[int]:
+def checkpoints(steps: int, count: int = 2) -> Iterator[int]:
     """Yield the steps at which a validation scores the model: ``count`` of them, evenly."""
     yield from sorted({max(1, round(steps * i / count)) for i in range(1, count + 1)})

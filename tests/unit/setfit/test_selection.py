@@ -90,7 +90,7 @@ def test_the_size_of_the_data_decides_unless_validation_is_clear(
 
 
 def test_without_validation_the_fine_tuned_encoder_is_kept() -> None:
-    assert decide(None, None, 100)[0] == FINE_TUNED
+    assert decide(Candidate(0, 1.0, None), None, 100)[0] == FINE_TUNED
 
 
 def test_a_pair_of_one_label_is_needed_to_train() -> None:
@@ -101,7 +101,7 @@ def test_a_pair_of_one_label_is_needed_to_train() -> None:
 
 
 @pytest.mark.parametrize(
-    ("steps", "expected"), [(50, [17, 33, 50]), (3, [1, 2, 3]), (1, [1]), (2, [1, 2])]
+    ("steps", "expected"), [(50, [25, 50]), (3, [2, 3]), (1, [1]), (2, [1, 2])]
 )
 def test_checkpoints_end_with_the_last_step(steps: int, expected: list[int]) -> None:
     assert list(checkpoints(steps)) == expected
