@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from adapterhub_lite.architecture import read_headers
-from adapterhub_lite.errors import BaseModelError
+from adapterhub_lite.errors import BaseModelError, CapabilityError
 from adapterhub_lite.protocols import LoadedBase
 
 if TYPE_CHECKING:
@@ -18,9 +18,12 @@ if TYPE_CHECKING:
 def load_transformer(folder: Path, dtype: "torch.dtype", device: str) -> LoadedBase:
     """Load the bare transformer (no task head) in evaluation mode.
 
-    Raises BaseModelError when a tensor that the architecture needs is missing from the files:
-    transformers would fill it with random numbers and only warn.
+    ``device`` is "cpu", "cuda", or "auto", which takes a GPU when there is one. Raises
+    CapabilityError for a device that is not there, and BaseModelError when a tensor that the
+    architecture needs is missing from the files: transformers would fill it with random numbers
+    and only warn.
     """
+    place = _present_device(device)
     from transformers import AutoModel, AutoTokenizer
 
     with quiet_transformers():
@@ -46,7 +49,18 @@ def load_transformer(folder: Path, dtype: "torch.dtype", device: str) -> LoadedB
             ref=str(folder),
             hint="download or save the model again",
         )
-    return LoadedBase(model.to(device).eval(), tokenizer, folder)
+    return LoadedBase(model.to(place).eval(), tokenizer, folder)
+
+
+def _present_device(device: str) -> str:
+    import torch
+
+    has_gpu = torch.cuda.is_available()
+    if device == "auto":
+        return "cuda" if has_gpu else "cpu"
+    if device == "cuda" and not has_gpu:
+        raise CapabilityError("there is no CUDA device here", hint="use the device cpu, or auto")
+    return device
 
 
 def _without_absent_pooler(folder: Path) -> dict[str, Any]:

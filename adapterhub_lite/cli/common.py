@@ -75,13 +75,20 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> Non
     from rich.console import Console
     from rich.table import Table
 
-    table = Table(*columns, box=box.SIMPLE_HEAD, pad_edge=False, header_style="bold")
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, header_style="bold")
+    for number, column in enumerate(columns):
+        table.add_column(column, no_wrap=number == 0, overflow="fold")  # the first is to be copied
     for row in rows:
         table.add_row(*("" if cell is None else str(cell) for cell in row))
     console = Console(highlight=False, markup=False)
     if not console.is_terminal:
         console.width = max(console.width, 10_000)
     console.print(table)
+
+
+def is_folder(ref: str) -> bool:
+    """Say whether a reference is a path to a folder; a name in the registry has no slash."""
+    return ("/" in ref or ref.startswith((".", "~"))) and Path(ref).expanduser().is_dir()
 
 
 def describe_error(error: Exception) -> tuple[str, str, int]:

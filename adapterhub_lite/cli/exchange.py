@@ -21,12 +21,13 @@ def export(ref: str, folder: Path, form: str, as_json: bool) -> None:
     \b
     ahl export tickets@prod ./tickets-setfit --format setfit
     """
-    from adapterhub_lite import api
+    from adapterhub_lite.cli.registry_common import open_registry
     from adapterhub_lite.deployment import export_version
     from adapterhub_lite.plugins import get_catalogue
 
     catalogue = get_catalogue(first_party_only=settings().no_plugins)
-    registry = api.open_registry(settings().home)
+    catalogue.exporter(form)  # a misspelt format is named first, whatever else is wrong
+    registry = open_registry()
     done = export_version(ref, folder, form, registry, catalogue)
     if as_json:
         emit_json(

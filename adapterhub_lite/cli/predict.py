@@ -5,12 +5,13 @@ import io
 import json
 import sys
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from adapterhub_lite.cli.common import json_option, settings, shared_options
+from adapterhub_lite.cli.common import is_folder, json_option, settings, shared_options
 
 if TYPE_CHECKING:
     from adapterhub_lite.catalogue import Catalogue
@@ -23,13 +24,25 @@ FORMATS = ("table", "csv", "jsonl", "json")
 @click.argument("ref")
 @click.argument("texts", nargs=-1)
 @click.option(
-    "--file", type=click.Path(path_type=Path), help="A data file; - reads lines on stdin."
+    "--file", type=click.Path(path_type=Path), help="A data file, or one text a line in .txt."
 )
 @click.option("--text", metavar="COLUMN", help="The column with the text, in --file.")
-@click.option("--output", type=click.Path(path_type=Path, dir_okay=False), help="Write there.")
-@click.option("--format", "form", type=click.Choice(FORMATS), help="table, csv, jsonl or json.")
+@click.option("--reader", help="What reads --file, where its ending does not tell.")
+@click.option("--encoding", default="utf-8", show_default=True, help="The encoding of the input.")
+@click.option(
+    "--output",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Write there; .csv, .jsonl and .json choose the format.",
+)
+@click.option("--format", "form", type=click.Choice(FORMATS), help="The format of the answer.")
 @click.option("--top", type=click.IntRange(min=1), help="How many probabilities to show.")
-@click.option("--device", default="cpu", show_default=True, help="cpu, cuda, ...")
+@click.option(
+    "--device",
+    type=click.Choice(["cpu", "cuda", "auto"]),
+    default="cpu",
+    show_default=True,
+    help="Where to compute.",
+)
 @json_option
 @shared_options
 def predict(
@@ -37,6 +50,8 @@ def predict(
     texts: tuple[str, ...],
     file: Path | None,
     text: str | None,
+    reader: str | None,
+    encoding: str,
     output: Path | None,
     form: str | None,
     top: int | None,
@@ -47,31 +62,53 @@ def predict(
 
     \b
     ahl predict tickets "my parcel never came"
-    ahl predict tickets@prod --file messages.csv --format csv --output labelled.csv
+    ahl predict tickets@prod --file messages.csv --output labelled.csv
     cat lines.txt | ahl predict tickets --format jsonl
-    """
+    """  # fmt: skip
     from adapterhub_lite import api
     from adapterhub_lite.cli.progress import counting
+    from adapterhub_lite.cli.registry_common import open_registry
     from adapterhub_lite.plugins import get_catalogue
 
     catalogue = get_catalogue(first_party_only=settings().no_plugins)
     chosen = "json" if as_json else form or _format_of(output)
-    asked = _texts(texts, file, text, catalogue)
-    registry = api.open_registry(settings().home)
+    asked = _texts(texts, file, Input(text, reader, encoding), catalogue)
+    registry = open_registry() if not is_folder(ref) else None
     predictor = api.load(ref, registry=registry, catalogue=catalogue, device=device)
     with counting("predicting", len(asked)) as progress:
         predictions = predictor.predict(asked, progress)
     _write(render(predictions, chosen, predictor.classes, top), output)
 
 
+@dataclass(frozen=True, slots=True)
+class Input:
+    """How a file of texts is read."""
+
+    column: str | None
+    reader: str | None
+    encoding: str
+
+
 def _format_of(output: Path | None) -> str:
-    """Return the format that a file's ending asks for; a table for a person otherwise."""
-    suffix = output.suffix.removeprefix(".") if output else ""
-    return suffix if suffix in FORMATS else "table"
+    """Return the format that a file's ending asks for; a table for a person on the terminal.
+
+    Raises UsageError, before anything is computed, for an ending or a folder that will not do.
+    """
+    if output is None:
+        return "table"
+    if not output.parent.is_dir():
+        raise click.UsageError(f"--output: there is no folder {output.parent}")
+    form = output.suffix.removeprefix(".")
+    if form not in FORMATS:
+        raise click.UsageError(
+            f"--output: the ending {output.suffix!r} names no format; use .csv, .jsonl or .json, "
+            "or say --format"
+        )
+    return form
 
 
 def _texts(
-    given: Sequence[str], file: Path | None, column: str | None, catalogue: "Catalogue"
+    given: Sequence[str], file: Path | None, how: Input, catalogue: "Catalogue"
 ) -> list[str]:
     """Collect the texts from where they were given; raises DataError when there are none."""
     from adapterhub_lite.errors import DataError
@@ -80,25 +117,42 @@ def _texts(
         raise click.UsageError("give texts or --file, not both")
     if given:
         return list(given)
-    if file is not None and str(file) != "-":
-        return _texts_in_file(file, column, catalogue)
+    if file is not None and str(file) != "-" and (file.suffix != ".txt" or how.reader):
+        return _texts_in_table(file, how, catalogue)
     if file is None and sys.stdin.isatty():
         raise click.UsageError("give a text, --file FILE, or lines on stdin")
-    lines = [line.rstrip("\r\n") for line in sys.stdin]
-    texts = [line for line in lines if line.strip()]
+    from_stdin = file is None or str(file) == "-"
+    source = "stdin" if from_stdin else str(file)
+    content = sys.stdin.buffer.read() if from_stdin or file is None else file.read_bytes()
+    lines = _decoded(content, how.encoding, source).removeprefix("\ufeff").split("\n")
+    texts = [line.rstrip("\r") for line in lines if line.strip()]
     if not texts:
-        raise DataError("there are no texts on stdin", hint="give one text a line")
+        raise DataError(f"there are no texts in {source}", hint="give one text a line")
+    blank = len(lines) - len(texts) - (lines[-1] == "")
+    if blank:
+        click.echo(f"{blank} blank lines of {source} are left out", err=True)
     return texts
 
 
-def _texts_in_file(file: Path, column: str | None, catalogue: "Catalogue") -> list[str]:
+def _decoded(content: bytes, encoding: str, source: str) -> str:
+    from adapterhub_lite.errors import DataError
+
+    try:
+        return content.decode(encoding)
+    except UnicodeDecodeError as error:
+        raise DataError(
+            f"{source} is not {encoding} at byte {error.start}", hint="say which: --encoding cp1252"
+        ) from error
+    except LookupError:
+        raise click.UsageError(f"--encoding: there is no encoding {encoding!r}") from None
+
+
+def _texts_in_table(file: Path, how: Input, catalogue: "Catalogue") -> list[str]:
     from adapterhub_lite.data.columns import find_text_column
     from adapterhub_lite.data.reading import read_table
 
-    if file.suffix == ".txt":
-        return [line for line in file.read_text(encoding="utf-8").splitlines() if line.strip()]
-    table = read_table(str(file), catalogue)
-    name = find_text_column(table, column)
+    table = read_table(str(file), catalogue, reader=how.reader, encoding=how.encoding)
+    name = find_text_column(table, how.column)
     return ["" if row[name] is None else str(row[name]) for row in table.rows]
 
 
@@ -134,7 +188,7 @@ def _csv(predictions: "Iterable[Prediction]", classes: Sequence[str]) -> str:
     writer = csv.writer(buffer, lineterminator="\n")
     writer.writerow(["text", "label", "score", *(f"p_{name}" for name in classes)])
     for p in predictions:
-        labels = "|".join(p.labels)
+        labels = ",".join(p.labels)
         writer.writerow([p.text, labels, p.score, *(p.probabilities[name] for name in classes)])
     return buffer.getvalue().rstrip("\n")
 
@@ -142,7 +196,8 @@ def _csv(predictions: "Iterable[Prediction]", classes: Sequence[str]) -> str:
 def _for_a_person(prediction: "Prediction", top: int) -> str:
     likeliest = list(prediction.probabilities.items())[:top]
     shown = "  ".join(f"{name} {value:.2f}" for name, value in likeliest)
-    return f"{', '.join(prediction.labels) or '(none)'}\t{shown}\t{prediction.text[:80]}"
+    text = " ".join(prediction.text.split())[:80]
+    return f"{', '.join(prediction.labels) or '(none)'}\t{shown}\t{text}"
 
 
 def _write(text: str, output: Path | None) -> None:

@@ -65,9 +65,10 @@ def human_time(stamp: str, now: datetime | None = None) -> str:
 
 
 def human_metrics(metrics: Mapping[str, float], wanted: Iterable[str] = ()) -> str:
-    """Spell the first few metrics, those that were ``wanted`` before all others."""
-    names = [name for name in dict.fromkeys([*wanted, *metrics]) if name in metrics]
-    return ", ".join(f"{name} {metrics[name]:.4g}" for name in names[:3])
+    """Spell two metrics: those ``wanted`` first, then the version's own, not its baseline's."""
+    own = [name for name in metrics if not name.startswith(("baseline_", "cv_"))]
+    names = [name for name in dict.fromkeys([*wanted, *own]) if name in metrics]
+    return ", ".join(f"{name} {metrics[name]:.4g}" for name in names[:2])
 
 
 def entry_json(entry: "Entry", aliases: Mapping[str, int]) -> dict[str, Any]:

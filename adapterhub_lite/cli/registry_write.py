@@ -37,16 +37,21 @@ def set_alias(ref: str, alias_name: str, expect: str | None, as_json: bool) -> N
 
 
 @alias.command("rm")
-@click.argument("target", metavar="NAME@ALIAS")
+@click.argument("targets", nargs=-1, required=True, metavar="NAME@ALIAS")
 @json_option
 @shared_options
-def remove_alias(target: str, as_json: bool) -> None:
-    """Remove an alias: ahl alias rm support@prod."""
-    name, at, alias_name = target.partition("@")
-    if not at:
-        raise click.UsageError(f"{target!r} names no alias; write NAME@ALIAS")
-    open_registry().remove_alias(name, alias_name)
-    return emit_json({"removed": target}) if as_json else click.echo(f"removed {target}")
+def remove_alias(targets: tuple[str, ...], as_json: bool) -> None:
+    """Remove aliases: ahl alias rm support@prod."""
+    for target in targets:
+        if not target.partition("@")[2]:
+            raise click.UsageError(f"{target!r} names no alias; write NAME@ALIAS")
+    registry = open_registry()
+    for target in targets:
+        name, _, alias_name = target.partition("@")
+        registry.remove_alias(name, alias_name)
+    if as_json:
+        return emit_json({"removed": list(targets)})
+    return click.echo(f"removed {', '.join(targets)}")
 
 
 @alias.command("list")

@@ -129,17 +129,22 @@ def cli() -> None:
 
 def main() -> NoReturn:
     """Run the command line; every failure becomes one line, a hint and an exit code."""
+    # Read when torch is imported. Threads that wait by spinning slow a busy machine down threefold.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     try:
         sys.exit(cli.main(standalone_mode=False, prog_name="ahl") or 0)
     except click.exceptions.Exit as stop:
         sys.exit(stop.exit_code)
+    except click.exceptions.NoArgsIsHelpError as error:
+        click.echo(error.format_message())
+        sys.exit(error.exit_code)
     except click.ClickException as error:
         click.echo(f"error: {error.format_message()}", err=True)
         if isinstance(error, click.UsageError) and error.ctx is not None:
             click.echo(f"  hint: see '{error.ctx.command_path} --help'", err=True)
         sys.exit(error.exit_code)
     except (KeyboardInterrupt, click.Abort):
-        click.echo("\ninterrupted: nothing was published", err=True)
+        click.echo("\ninterrupted: nothing was published or changed", err=True)
         sys.exit(130)
     except BrokenPipeError:
         # The reader went away (``ahl list | head``): silence the flush at interpreter exit too.

@@ -1,10 +1,11 @@
 """How ``ahl train`` and ``ahl fewshot`` show a plan and a result."""
 
+import shlex
 from typing import Any
 
 import click
 
-from adapterhub_lite.cli.common import emit_json, print_table
+from adapterhub_lite.cli.common import emit_json, print_table, settings
 from adapterhub_lite.training.plan import Plan
 from adapterhub_lite.training.results import SeedResult, TrainResult
 
@@ -66,6 +67,7 @@ def show_result(result: TrainResult, as_json: bool) -> None:
         emit_json(result.to_json())
         return
     best = result.best
+    click.echo(f"data       {_data_line(result.plan)}")
     if len(result.seeds) > 1:
         _show_seeds(result)
     if best.test:
@@ -74,10 +76,27 @@ def show_result(result: TrainResult, as_json: bool) -> None:
     if best.test is None:
         click.echo("scores     none on test rows; give --test FILE or --holdout 0.2")
     version = str(result.version) if result.version else "not published; give --name NAME"
+    if result.version and result.plan.recipe.alias:
+        version += f", and {result.version.name}@{result.plan.recipe.alias} points to it"
     click.echo(f"version    {version}")
     click.echo(f"report     {result.report}")
     if result.version:
-        click.echo(f'\nnext:  ahl predict {result.version} "{_example(result)}"')
+        click.echo(f"\nnext:  {_next_command(result)}")
+
+
+def _data_line(plan: Plan) -> str:
+    """Say what became of the rows: those left out, and what the checks found."""
+    removed = [f"{n} {flaw}" for counts in plan.data.removed.values() for flaw, n in counts.items()]
+    left_out = f"left out: {', '.join(removed)}" if removed else "no row left out"
+    count = len(plan.data.report.findings)
+    found = f"; {count} findings, see: {_check_command(plan)}" if count else ""
+    return f"{len(plan.data.train)} rows to train on, {left_out}{found}"
+
+
+def _check_command(plan: Plan) -> str:
+    data = plan.recipe.data
+    test = ["--test", data.test] if data.test else []
+    return shlex.join(["ahl", "data", "check", data.train, *test])
 
 
 def _show_scores(best: SeedResult) -> None:
@@ -116,6 +135,9 @@ def _show_seeds(result: TrainResult) -> None:
     click.echo("* published: the best by cross-validation, never by the test rows\n")
 
 
-def _example(result: TrainResult) -> str:
+def _next_command(result: TrainResult) -> str:
+    """Return a command to try; the text is the data's, so it is quoted against the shell."""
     rows = result.plan.data.test or result.plan.data.train
-    return min(rows.texts, key=len).replace('"', "'")[:60]
+    words = ["ahl", "predict", str(result.version), min(rows.texts, key=len)[:60]]
+    home = settings().home
+    return shlex.join([*words, "--home", str(home)] if home else words)

@@ -1,5 +1,6 @@
 """From a recipe's ``data:`` section to rows that can be trained and tested on."""
 
+import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final, Literal
@@ -102,10 +103,15 @@ def _rows(table: Table, columns: Columns, section: DataSection) -> TextSet:
     )
 
 
+def _check_command(section: DataSection) -> str:
+    test = ["--test", section.test] if section.test else []
+    return shlex.join(["ahl", "data", "check", section.train, *test])
+
+
 def _require_trainable(report: DataReport, section: DataSection) -> None:
     if report.trainable:
         return
     first = report.errors[0]
     path = section.train if first.where == "train" else section.test or ""
     problems = "; ".join(f"{finding.reason}: {finding.detail}" for finding in report.errors)
-    raise DataError(f"{path}: {problems}", path=path, hint=f"see: ahl data check {section.train}")
+    raise DataError(f"{path}: {problems}", path=path, hint=f"see: {_check_command(section)}")

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from adapterhub_lite.catalogue import Catalogue
+from adapterhub_lite.errors import NotFoundError
 from adapterhub_lite.inference.artifact import read_artifact_info
 from adapterhub_lite.inference.predictor import Predictor
 
@@ -30,8 +31,12 @@ def resolve_artifact(ref: str, registry: "Registry") -> tuple[Path, str]:
 
     Raises InvalidNameError, NotFoundError or IntegrityError.
     """
-    looks_like_path = "/" in ref or ref.startswith((".", "~"))
-    if looks_like_path and Path(ref).expanduser().is_dir():
-        return Path(ref).expanduser().resolve(), ref
+    if "/" in ref or ref.startswith((".", "~")):
+        folder = Path(ref).expanduser()
+        if not folder.is_dir():
+            raise NotFoundError(
+                f"there is no folder {ref}", hint="give a folder, or a reference (see: ahl list)"
+            )
+        return folder.resolve(), ref
     version = registry.resolve(ref)
     return registry.path(version), str(version)

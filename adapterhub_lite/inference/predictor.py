@@ -56,7 +56,7 @@ class Predictor:
         self, texts: Sequence[str], progress: Callable[[int], None] | None = None
     ) -> "NDArray[np.float64]":
         """Return probabilities (texts, classes); ``progress`` is called with texts done."""
-        _refuse_a_bare_string(texts)
+        _refuse_what_is_no_text(texts)
         return self._scorer.predict_proba(_cleaned(texts), progress)
 
     def predict(
@@ -81,9 +81,12 @@ class Predictor:
         )
 
 
-def _refuse_a_bare_string(texts: Sequence[str]) -> None:
+def _refuse_what_is_no_text(texts: Sequence[str]) -> None:
     if isinstance(texts, str):
         raise TypeError("predict takes a list of texts, not one text")
+    for number, text in enumerate(texts):
+        if not isinstance(text, str):
+            raise TypeError(f"text {number} is {type(text).__name__}, not str")
 
 
 def _cleaned(texts: Sequence[str]) -> list[str]:

@@ -1,13 +1,16 @@
 """Plots as PNG bytes, drawn without a display."""
 
 import io
+import warnings
 from collections.abc import Sequence
 
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 MAX_NUMBERED = 30
 """Up to so many classes the cells of a confusion matrix carry their counts."""
+LONGEST_LABEL = 32
 
 
 def confusion_png(confusion: Sequence[Sequence[int]], classes: Sequence[str]) -> bytes:
@@ -22,8 +25,10 @@ def confusion_png(confusion: Sequence[Sequence[int]], classes: Sequence[str]) ->
     axes = figure.add_subplot()
     axes.imshow(shares, cmap="Blues", vmin=0.0, vmax=1.0)
     size = 9 if count <= MAX_NUMBERED else 6
-    axes.set_xticks(range(count), classes, rotation=90, fontsize=size)
-    axes.set_yticks(range(count), classes, fontsize=size)
+    names = [shortened(name) for name in classes]
+    # Labels are a stranger's text: a dollar sign in one starts no formula.
+    axes.set_xticks(range(count), names, rotation=90, fontsize=size, parse_math=False)
+    axes.set_yticks(range(count), names, fontsize=size, parse_math=False)
     axes.set_xlabel("predicted")
     axes.set_ylabel("true")
     if count <= MAX_NUMBERED:
@@ -35,12 +40,18 @@ def confusion_png(confusion: Sequence[Sequence[int]], classes: Sequence[str]) ->
     return _png(figure)
 
 
+def shortened(label: str) -> str:
+    """Return a label that fits beside a picture."""
+    return label if len(label) <= LONGEST_LABEL else label[: LONGEST_LABEL - 1] + "…"
+
+
 def loss_png(curves: Sequence[tuple[str, Sequence[float]]]) -> bytes:
     """Draw loss curves, one a named run, over steps."""
     figure = Figure(figsize=(6.5, 3.0), layout="constrained", dpi=110)
     axes = figure.add_subplot()
     for name, values in curves:
         axes.plot(range(1, len(values) + 1), values, label=name, linewidth=1.5)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.set_xlabel("step")
     axes.set_ylabel("contrastive loss")
     axes.grid(alpha=0.3)
@@ -50,6 +61,10 @@ def loss_png(curves: Sequence[tuple[str, Sequence[float]]]) -> bytes:
 
 def _png(figure: Figure) -> bytes:
     buffer = io.BytesIO()
-    figure.set_canvas(FigureCanvasAgg(figure))
-    figure.savefig(buffer, format="png")
+    with warnings.catch_warnings():
+        warnings.filterwarnings(
+            "ignore", message="Glyph"
+        )  # drawn as boxes; the table has the names
+        figure.set_canvas(FigureCanvasAgg(figure))
+        figure.savefig(buffer, format="png")
     return buffer.getvalue()

@@ -3,6 +3,8 @@
 from pathlib import Path
 from typing import Any, Final
 
+from adapterhub_lite.transformer import quiet_transformers
+
 # fmt: off
 WORDS: Final = (
     "apple", "pear", "plum", "cherry", "grape", "fruit", "juicy", "sweet", "ripe", "basket",
@@ -62,8 +64,9 @@ def write_tiny_model(folder: Path, model_type: str = "bert", seed: int = 0, **co
     torch.manual_seed(seed)
     model = AutoModel.from_config(AutoConfig.for_model(model_type, **{**sizes, **config}))
     torch.set_rng_state(generator_state)
-    model.save_pretrained(folder)
-    tokenizer.save_pretrained(folder)
+    with quiet_transformers():
+        model.save_pretrained(folder)
+        tokenizer.save_pretrained(folder)
     return folder
 
 

@@ -108,12 +108,12 @@ def _parts_without_names_set_aside(values: Mapping[str, Any]) -> dict[str, None]
 
 
 def _check_names(recipe: TrainRecipe) -> None:
-    from adapterhub_lite_registry import check_name
+    from adapterhub_lite_registry import check_alias, check_name
 
     assert recipe.publish is not None
     check_name(recipe.publish)
     if recipe.alias is not None:
-        check_name(recipe.alias)
+        check_alias(recipe.alias)
 
 
 def _check_fit(

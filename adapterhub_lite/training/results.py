@@ -31,7 +31,7 @@ class SeedResult:
     seconds: float
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class TrainResult:
     """A finished training: every seed's result, which was best, and what was published."""
 
@@ -42,6 +42,10 @@ class TrainResult:
     report: Path
     version: "Version | None"
 
+    def __repr__(self) -> str:
+        name = str(self.version) if self.version else "unpublished"
+        return f"<TrainResult {name}: {len(self.seeds)} seeds, report {self.report}>"
+
     def over_seeds(self, metric: str) -> tuple[float, tuple[float, float] | None] | None:
         """Return a test metric's mean over seeds and its 95 % interval; None without test rows."""
         return over_seeds(self.seeds, metric)
@@ -50,12 +54,14 @@ class TrainResult:
         """Return everything a script would want to know."""
         return {
             "version": str(self.version) if self.version else None,
+            "alias": self.plan.recipe.alias if self.version else None,
             "digest": self.version.digest if self.version else None,
             "published_seed": self.best.seed,
             "kept": self.best.kept,
             "reason": self.best.reason,
             "seeds": [asdict(result) for result in self.seeds],
             "over_seeds": self._summary(),
+            "data": {"removed": self.plan.data.removed, **self.plan.data.report.to_json()},
             "folder": str(self.folder),
             "report": str(self.report),
         }

@@ -15,7 +15,4 @@ class Float32Loader:
 
     def load(self, base: ResolvedBase, params: LoaderParams) -> LoadedBase:
         """Load the transformer and its tokenizer in evaluation mode."""
-        device = params.device
-        if device == "auto":
-            device = "cuda" if torch.cuda.is_available() else "cpu"
-        return load_transformer(Path(base.path), torch.float32, device)
+        return load_transformer(Path(base.path), torch.float32, params.device)

@@ -1,8 +1,7 @@
 """Metrics of classification, by scikit-learn.
 
 Each takes the truth (rows, classes; boolean) and the decision or the probabilities of the same
-shape. A label that nobody has and nobody predicted scores 0 in an average, as scikit-learn's
-``zero_division=0`` does.
+shape. An average over labels is over those that occur in the truth or in the decision.
 """
 
 from typing import Any
@@ -33,7 +32,9 @@ def micro_f1(truth: Truth, decision: Truth, probabilities: Floats) -> float:
 
 
 def matthews(truth: Truth, decision: Truth, probabilities: Floats) -> float:
-    """Return Matthews' correlation coefficient; for one label a row."""
+    """Return Matthews' correlation coefficient, 0 where only one label occurs; one label a row."""
+    if np.count_nonzero(_occurring(truth, decision)) < 2:
+        return 0.0
     return float(metrics.matthews_corrcoef(truth.argmax(1), decision.argmax(1)))
 
 
@@ -53,4 +54,14 @@ def _one_label_a_row(decision: Truth, probabilities: Floats) -> bool:
 
 
 def _f1(truth: Truth, decision: Truth, average: Any) -> float:
-    return float(metrics.f1_score(truth, decision, average=average, zero_division=0))
+    """Average over the labels that occur: one that is neither asked for nor given has no F1."""
+    seen = _occurring(truth, decision)
+    if not seen.any():
+        return 1.0
+    return float(
+        metrics.f1_score(truth[:, seen], decision[:, seen], average=average, zero_division=0)
+    )
+
+
+def _occurring(truth: Truth, decision: Truth) -> Truth:
+    return np.asarray(truth.any(axis=0) | decision.any(axis=0))

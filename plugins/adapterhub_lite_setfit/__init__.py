@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from adapterhub_lite.hookspecs import hookimpl
 from adapterhub_lite.specs import (
@@ -39,7 +39,7 @@ class ContrastiveParams(Params):
         default=4,
         ge=0,
         description="Folds of the cross-validation that decides between the frozen and the "
-        "fine-tuned encoder; 0 skips it and keeps the fine-tuned one.",
+        "fine-tuned encoder, two or more; 0 skips it and keeps the fine-tuned one.",
     )
     validation_rows: int = Field(
         default=256,
@@ -54,6 +54,13 @@ class ContrastiveParams(Params):
     threshold: float = Field(
         default=0.5, gt=0, lt=1, description="Probability from which a label counts (multi-label)."
     )
+
+    @field_validator("folds")
+    @classmethod
+    def _one_fold_is_none(cls, value: int) -> int:
+        if value == 1:
+            raise ValueError("a cross-validation has two folds or more; 0 is for none")
+        return value
 
 
 PAPER = "https://arxiv.org/abs/2209.11055"

@@ -1,6 +1,7 @@
 """The logistic head: fitted by scikit-learn, kept as safetensors and JSON, never as a pickle."""
 
 import json
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -130,7 +131,9 @@ def fit_head(
 
 def _fit(embeddings: Floats, targets: Any, c: float, tolerance: float) -> LogisticRegression:
     # One BLAS thread: these products are small, and waiting threads cost 30 times the work.
-    with threadpool_limits(limits=1, user_api="blas"):
+    with threadpool_limits(limits=1, user_api="blas"), warnings.catch_warnings():
+        # Few rows a class are what this is for, not a sign of a regression taken for classes.
+        warnings.filterwarnings("ignore", message="The number of unique classes")
         model = LogisticRegression(C=c, max_iter=MAX_ITERATIONS, tol=tolerance)
         model.fit(embeddings, targets)
     if not np.isfinite(model.coef_).all():

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
         Signature,
         Tensors,
     )
-    from adapterhub_lite_registry.names import check_name
+    from adapterhub_lite_registry.names import check_alias, check_name
     from adapterhub_lite_registry.publish import Source
     from adapterhub_lite_registry.query import Entry
     from adapterhub_lite_registry.registry import Registry, default_home
@@ -68,6 +68,7 @@ _HOME_OF = {
     "Parent": "manifest",
     "Signature": "manifest",
     "Tensors": "manifest",
+    "check_alias": "names",
     "check_name": "names",
     "Source": "publish",
     "Entry": "query",
@@ -110,6 +111,7 @@ __all__ = [
     "StorageError",
     "Tensors",
     "Version",
+    "check_alias",
     "check_name",
     "default_home",
 ]

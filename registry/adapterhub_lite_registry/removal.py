@@ -29,13 +29,16 @@ class RemovalPlan:
         """Whether an alias or a child needs the version."""
         return bool(self.aliases or self.children)
 
+    @property
+    def _alias_references(self) -> list[str]:
+        return [f"{self.version.name}@{alias}" for alias in self.aliases]
+
     def check(self) -> None:
         """Raise InUseError if an alias or a child needs the version."""
         if self.aliases:
             raise InUseError(
                 f"{self.version} is what alias {', '.join(self.aliases)} points to",
-                hint="move or remove first: ahl alias rm "
-                + " ".join(f"{self.version.name}@{alias}" for alias in self.aliases),
+                hint=f"move or remove first: ahl alias rm {' '.join(self._alias_references)}",
             )
         if self.children:
             raise InUseError(

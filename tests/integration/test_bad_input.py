@@ -177,5 +177,5 @@ def test_a_reference_that_names_nothing(ref: str, ahl: Ahl) -> None:
 def test_predict_without_texts(ahl: Ahl, monkeypatch: pytest.MonkeyPatch) -> None:
     import io
 
-    monkeypatch.setattr("sys.stdin", io.StringIO(""))
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(b"")))
     refused(ahl("predict", "words"), "no texts")

@@ -155,7 +155,8 @@ class FragileDisk(FileIO):
                     entries[name] = node
         for name, node in entries.items():
             if isinstance(node, File):
-                torn = node.data[: rng.randrange(len(node.data) + 1)]
+                # Files are only ever appended to, and an append cannot lose what was durable.
+                torn = node.data[: rng.randrange(len(node.durable), len(node.data) + 1)]
                 whole = node.data == node.durable
                 content = node.data if whole else rng.choice((node.durable, torn))
                 (target / name).write_bytes(content)
