@@ -15,6 +15,8 @@ from adapterhub_lite.errors import BaseModelError
 from adapterhub_lite.specs import Family
 
 MAX_HEADER_BYTES = 64 * 1024 * 1024
+MALFORMED = (ValueError, KeyError, TypeError, AttributeError)
+"""What reading somebody's JSON raises when it is not what it should be."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +64,8 @@ def read_architecture(folder: Path, ref: str) -> Architecture:
     Raises BaseModelError when it has no config, no safetensors, or a config that does not parse.
     """
     config = _read_config(folder, ref)
+    if not isinstance(config.get("model_type", ""), str):
+        raise BaseModelError(f"config.json of {ref!r} names no model type", ref=ref)
     tensors = read_headers(folder, ref)
     layers = _first_int(config, "num_hidden_layers", "n_layer", "num_layers", "n_layers")
     return Architecture(
@@ -82,7 +86,7 @@ def read_headers(folder: Path, ref: str) -> dict[str, TensorInfo]:
     for file in files:
         try:
             tensors |= _read_header(file)
-        except (OSError, ValueError, KeyError, TypeError, struct.error) as error:
+        except (OSError, ArithmeticError, RecursionError, struct.error, *MALFORMED) as error:
             raise BaseModelError(
                 f"{file.name} of {ref!r} is no valid safetensors file: {error}",
                 ref=ref,
@@ -96,10 +100,11 @@ def weight_files(folder: Path, ref: str) -> list[Path]:
     index = folder / "model.safetensors.index.json"
     if index.is_file():
         try:
-            names = set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values())
-        except (ValueError, KeyError, AttributeError) as error:
+            shards = json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()
+            names = {Path(name).name for name in shards}
+        except (RecursionError, *MALFORMED) as error:
             raise BaseModelError(f"{index.name} of {ref!r} does not parse", ref=ref) from error
-        files = [folder / Path(name).name for name in sorted(names)]
+        files = [folder / name for name in sorted(names)]
     else:
         files = [folder / "model.safetensors"]
     missing = [file.name for file in files if not file.is_file()]
@@ -125,7 +130,7 @@ def _read_config(folder: Path, ref: str) -> dict[str, Any]:
             ref=ref,
             hint="a base model is a folder with config.json and model.safetensors",
         ) from None
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise BaseModelError(f"config.json of {ref!r} does not parse: {error}", ref=ref) from error
     if not isinstance(config, dict):
         raise BaseModelError(f"config.json of {ref!r} is no JSON object", ref=ref)
@@ -155,11 +160,8 @@ def _family(config: Mapping[str, Any]) -> Family:
         return "encoder-decoder"
     from transformers.models.auto.modeling_auto import MODEL_FOR_MASKED_LM_MAPPING_NAMES as MASKED
 
-    return (
-        "encoder"
-        if config.get("model_type") in MASKED and not config.get("is_decoder")
-        else ("decoder")
-    )
+    masked = config.get("model_type") in MASKED and not config.get("is_decoder")
+    return "encoder" if masked else "decoder"
 
 
 def _layer_prefix(tensors: Mapping[str, TensorInfo], layers: int) -> str:
@@ -170,5 +172,5 @@ def _layer_prefix(tensors: Mapping[str, TensorInfo], layers: int) -> str:
         if found := re.match(r"(.*?\.|)(\d+)\.", name):
             numbers.setdefault(found[1], set()).add(int(found[2]))
             counts[found[1]] += 1
-    fitting = [prefix for prefix, seen in numbers.items() if seen == set(range(layers))]
+    fitting = [p for p, seen in numbers.items() if len(seen) == layers and max(seen) == layers - 1]
     return max(fitting, key=lambda prefix: counts[prefix], default="")

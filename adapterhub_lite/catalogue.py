@@ -265,9 +265,9 @@ class Catalogue:
                 continue
             try:
                 result = self._caller(hook, record.source.id)(**arguments)
-            except AdapterHubError:
-                raise  # said on purpose, for the user: a base that is known but not installed, say
             except Exception as error:
+                if isinstance(error, AdapterHubError) and hook == "adapterhub_resolve_base":
+                    raise  # said on purpose, for the user: a base that is known but not installed
                 logger.warning("plugin %s: %s failed: %s", record.source.id, hook, one_line(error))
                 continue
             yield record.source.id, result

@@ -118,11 +118,15 @@ def get_catalogue(*, first_party_only: bool = False) -> "Catalogue":
     return load_catalogue(first_party_only=first_party_only)
 
 
-def command_owners(group: str) -> dict[str, list[tuple[str, str]]]:
-    """Return who declares which command in ``group``: name → distributions and versions."""
-    owners: dict[str, list[tuple[str, str]]] = {}
+def command_owners(
+    group: str, *, first_party_only: bool = False
+) -> dict[str, list[tuple[str, str, str]]]:
+    """Return who declares which command in ``group``: distribution, version, why it is blocked."""
+    allowed = _allowlist()
+    owners: dict[str, list[tuple[str, str, str]]] = {}
     for distribution, version, point in _entry_points(group):
-        owners.setdefault(point.name, []).append((distribution, version))
+        blocked = _reason_to_block(distribution, point.name, allowed, first_party_only)
+        owners.setdefault(point.name, []).append((distribution, version, blocked))
     return owners
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from adapterhub_lite.architecture import read_headers
 from adapterhub_lite.errors import BaseModelError, CapabilityError
+from adapterhub_lite.plugins import one_line
 from adapterhub_lite.protocols import LoadedBase
 
 if TYPE_CHECKING:
@@ -24,6 +25,7 @@ def load_transformer(folder: Path, dtype: "torch.dtype", device: str) -> LoadedB
     and only warn.
     """
     place = _present_device(device)
+    from safetensors import SafetensorError
     from transformers import AutoModel, AutoTokenizer
 
     with quiet_transformers():
@@ -37,11 +39,18 @@ def load_transformer(folder: Path, dtype: "torch.dtype", device: str) -> LoadedB
                 output_loading_info=True,
                 **_without_absent_pooler(folder),
             )
-        except (OSError, ValueError, KeyError, ImportError) as error:
+        except (OSError, ValueError, KeyError, ImportError, SafetensorError) as error:
             raise BaseModelError(
-                f"{folder.name!r} cannot be loaded: {str(error).strip().splitlines()[0]}",
+                f"{folder.name!r} cannot be loaded: {one_line(error)}",
                 ref=str(folder),
             ) from error
+    if not len(tokenizer) > len(tokenizer.all_special_tokens):
+        # Without files transformers makes a tokenizer up, to which every word is unknown.
+        raise BaseModelError(
+            f"{folder.name!r} has no tokenizer",
+            ref=str(folder),
+            hint="put tokenizer.json and tokenizer_config.json beside the weights",
+        )
     missing = sorted(report["missing_keys"])
     if missing:
         raise BaseModelError(

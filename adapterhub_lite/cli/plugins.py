@@ -32,19 +32,14 @@ def _command_rows() -> list[dict[str, str]]:
     from adapterhub_lite.plugins import command_owners, conflict
 
     rows = []
-    for name, owners in command_owners(ENTRY_POINT_GROUP).items():
-        error = conflict("command", name, owners).message if len(owners) > 1 else ""
+    commands = command_owners(ENTRY_POINT_GROUP, first_party_only=settings().no_plugins)
+    for name, owners in commands.items():
+        rivals = [(owner, version) for owner, version, blocked in owners if not blocked]
+        error = conflict("command", name, rivals).message if len(rivals) > 1 else ""
         if name in COMMANDS:
             error = f"hidden by the project's own command {name!r}"
-        for distribution, version in owners:
-            status = "conflict" if error else "ok"
-            rows.append(
-                dict(
-                    zip(
-                        COLUMNS,
-                        (name, "command", distribution, version, status, error),
-                        strict=True,
-                    )
-                )
-            )
+        for distribution, version, blocked in owners:
+            status = "blocked" if blocked else "conflict" if error else "ok"
+            cells = (name, "command", distribution, version, status, blocked or error)
+            rows.append(dict(zip(COLUMNS, cells, strict=True)))
     return rows

@@ -71,7 +71,11 @@ def predict(
     from adapterhub_lite.plugins import get_catalogue
 
     catalogue = get_catalogue(first_party_only=settings().no_plugins)
+    if output is not None and not output.parent.is_dir():
+        raise click.UsageError(f"--output: there is no folder {output.parent}")
     chosen = "json" if as_json else form or _format_of(output)
+    if top is not None and chosen == "csv":
+        raise click.UsageError("--top: a CSV has a column for every label")
     asked = _texts(texts, file, Input(text, reader, encoding), catalogue)
     registry = open_registry() if not is_folder(ref) else None
     predictor = api.load(ref, registry=registry, catalogue=catalogue, device=device)
@@ -92,12 +96,10 @@ class Input:
 def _format_of(output: Path | None) -> str:
     """Return the format that a file's ending asks for; a table for a person on the terminal.
 
-    Raises UsageError, before anything is computed, for an ending or a folder that will not do.
+    Raises UsageError, before anything is computed, for an ending that names none.
     """
     if output is None:
         return "table"
-    if not output.parent.is_dir():
-        raise click.UsageError(f"--output: there is no folder {output.parent}")
     form = output.suffix.removeprefix(".")
     if form not in FORMATS:
         raise click.UsageError(
@@ -115,6 +117,8 @@ def _texts(
 
     if given and file:
         raise click.UsageError("give texts or --file, not both")
+    if file is None and (how.column or how.reader):
+        raise click.UsageError("--text and --reader are about a --file")
     if given:
         return list(given)
     if file is not None and str(file) != "-" and (file.suffix != ".txt" or how.reader):
@@ -123,7 +127,7 @@ def _texts(
         raise click.UsageError("give a text, --file FILE, or lines on stdin")
     from_stdin = file is None or str(file) == "-"
     source = "stdin" if from_stdin else str(file)
-    content = sys.stdin.buffer.read() if from_stdin or file is None else file.read_bytes()
+    content = sys.stdin.buffer.read() if file is None or from_stdin else _bytes_of(file)
     lines = _decoded(content, how.encoding, source).removeprefix("\ufeff").split("\n")
     texts = [line.rstrip("\r") for line in lines if line.strip()]
     if not texts:
@@ -132,6 +136,15 @@ def _texts(
     if blank:
         click.echo(f"{blank} blank lines of {source} are left out", err=True)
     return texts
+
+
+def _bytes_of(file: Path) -> bytes:
+    from adapterhub_lite.errors import DataError
+
+    try:
+        return file.read_bytes()
+    except (FileNotFoundError, IsADirectoryError):
+        raise DataError(f"{file}: no such file", path=str(file)) from None
 
 
 def _decoded(content: bytes, encoding: str, source: str) -> str:
@@ -206,7 +219,7 @@ def _write(text: str, output: Path | None) -> None:
         return
     beside = output.with_name(f".{output.name}.part")
     try:
-        beside.write_text(text + "\n", encoding="utf-8")
+        beside.write_text(text + "\n", encoding="utf-8", errors="replace")
         beside.replace(output)
     finally:
         beside.unlink(missing_ok=True)

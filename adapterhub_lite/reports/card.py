@@ -1,5 +1,6 @@
 """The model card: ``README.md`` with the metadata that the hub reads."""
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,9 +23,16 @@ def write_card(file: Path, plan: "Plan", best: "SeedResult", seeds: "Sequence[Se
         _scores(best, seeds),
         f"## Use\n\n```python\nimport adapterhub_lite\n\n"
         f'adapterhub_lite.load("{name}").predict(["a text"])\n```',
-        "Labels: " + ", ".join(f"`{label}`" for label in plan.training_rows(best.seed).classes),
+        "Labels: " + ", ".join(_code(label) for label in plan.training_rows(best.seed).classes),
     ]
     file.write_text("\n\n".join(part for part in parts if part) + "\n", encoding="utf-8")
+
+
+def _code(text: str) -> str:
+    """Return text as Markdown code: no mark in a label is markup, a backtick neither."""
+    longest = max((len(run) for run in re.findall("`+", text)), default=0)
+    fence = "`" * (longest + 1)
+    return f"{fence} {text} {fence}" if longest else f"`{text}`"
 
 
 def _front_matter(plan: "Plan", best: "SeedResult") -> dict[str, Any]:

@@ -57,9 +57,9 @@ class SeedRun:
 def read_events(file: Path) -> list[dict[str, Any]]:
     """Read an events file; a last line that a crash cut off is left out."""
     events = []
-    for line in file.read_text(encoding="utf-8").splitlines():
+    for line in file.read_bytes().split(b"\n"):
         try:
             events.append(json.loads(line))
-        except ValueError:
+        except ValueError:  # cut off, or the nothing behind the last line
             break
     return events

@@ -11,7 +11,7 @@ from adapterhub_lite.catalogue import Catalogue
 from adapterhub_lite.data.prepare import PreparedData, prepare
 from adapterhub_lite.data.shots import sample_shots
 from adapterhub_lite.data.table import TextSet
-from adapterhub_lite.errors import CapabilityError, DataError
+from adapterhub_lite.errors import CapabilityError, DataError, RecipeError
 from adapterhub_lite.recipes import TrainRecipe, validate
 from adapterhub_lite.specs import LoaderSpec, MethodSpec, ObjectiveSpec, ResolvedBase
 from adapterhub_lite.training.parts import ResolvedPart, apply_preset, resolve_part
@@ -75,8 +75,7 @@ def make_plan(values: Mapping[str, Any], catalogue: Catalogue, registry: "Regist
     # An unknown key is named before a missing part, so the recipe is validated first as it is.
     validate(TrainRecipe, {**values, **_parts_without_names_set_aside(values)})
     recipe = validate(TrainRecipe, apply_preset(values, catalogue))
-    if recipe.publish is not None:
-        _check_names(recipe)
+    _check_names(recipe)
     assert recipe.loader is not None, "apply_preset fills all parts"
     assert recipe.method is not None
     assert recipe.objective is not None
@@ -110,10 +109,12 @@ def _parts_without_names_set_aside(values: Mapping[str, Any]) -> dict[str, None]
 def _check_names(recipe: TrainRecipe) -> None:
     from adapterhub_lite_registry import check_alias, check_name
 
-    assert recipe.publish is not None
-    check_name(recipe.publish)
+    if recipe.publish is not None:
+        check_name(recipe.publish)
     if recipe.alias is not None:
         check_alias(recipe.alias)
+        if recipe.publish is None:
+            raise RecipeError("'alias' needs a 'publish': an alias points to a version")
 
 
 def _check_fit(
@@ -132,12 +133,13 @@ def _check_fit(
         wanted = " or ".join(sorted(objective.spec.families))
         raise CapabilityError(
             f"the objective {objective.spec.name!r} needs an {wanted}, and the base {base.ref!r} "
-            f"({architecture.model_type}) is a {family}",
+            f"({architecture.model_type}) is {_with_article(family)}",
             hint="use base: minilm, or any BERT-like model",
         )
     if family not in method.spec.families:
         raise CapabilityError(
-            f"the method {method.spec.name!r} cannot be attached to a {family} like {base.ref!r}",
+            f"the method {method.spec.name!r} cannot be attached to {_with_article(family)} like "
+            f"{base.ref!r}",
             hint=_nearest_method(catalogue, lambda spec: family in spec.families),
         )
     if loader.spec.quantised and not method.spec.quantised_base:
@@ -149,6 +151,10 @@ def _check_fit(
     problems = catalogue.implementation(method.spec).check(architecture, method.params)
     if problems:
         raise CapabilityError(f"the method {method.spec.name!r} does not fit: {problems[0]}")
+
+
+def _with_article(noun: str) -> str:
+    return f"{'an' if noun[0] in 'aeiou' else 'a'} {noun}"
 
 
 def _nearest_method(catalogue: Catalogue, fits: Any) -> str:

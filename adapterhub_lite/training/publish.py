@@ -5,7 +5,7 @@ from importlib.metadata import version as installed_version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from adapterhub_lite.architecture import read_headers
+from adapterhub_lite.architecture import read_headers, weight_files
 from adapterhub_lite.bases import fingerprint
 from adapterhub_lite.errors import NonFiniteError
 from adapterhub_lite.evaluation import Evaluation
@@ -155,7 +155,7 @@ def tensor_count(folder: Path) -> Any:
     dtypes: dict[str, int] = {}
     for info in headers.values():
         dtypes[info.dtype] = dtypes.get(info.dtype, 0) + 1
-    for file in sorted(folder.glob("model*.safetensors")):
+    for file in weight_files(folder, folder.name):
         with safe_open(file, framework="pt") as tensors:
             for name in tensors.keys():  # noqa: SIM118  (not a dict: it cannot be iterated)
                 tensor = tensors.get_tensor(name)

@@ -1,5 +1,6 @@
 """Run a plan: load, attach, fit and score per seed; keep the best; self-test; publish."""
 
+import math
 import shutil
 import time
 from collections.abc import Iterator, Sequence
@@ -99,7 +100,8 @@ def _train_seeds(
 
 def _rank(result: SeedResult) -> float:
     """Return what seeds are compared by: the validation score, never the test's."""
-    return result.selection if result.selection is not None else -1.0
+    known = result.selection is not None and math.isfinite(result.selection)
+    return result.selection if known and result.selection is not None else -math.inf
 
 
 def _train_seed(plan: Plan, catalogue: Catalogue, log: RunLog, seed: int) -> _Trained:

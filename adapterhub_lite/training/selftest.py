@@ -25,8 +25,10 @@ def self_test(folder: Path, plan: "Plan", trained: Scorer, catalogue: Catalogue)
     texts = rows.texts[:ROWS]
     base = catalogue.implementation(plan.method.spec).load(folder, "cpu")
     reloaded = catalogue.implementation(plan.objective.spec).load(base, folder)
-    if reloaded.classes != trained.classes:
+    if (reloaded.classes, reloaded.multi_label) != (trained.classes, trained.multi_label):
         raise SelfTestError("the reloaded artifact has other labels than the trained model")
+    if reloaded.threshold != trained.threshold:
+        raise SelfTestError("the reloaded artifact has another threshold than the trained model")
     expected = trained.predict_proba(texts)
     found = reloaded.predict_proba(texts)
     if not (np.isfinite(expected).all() and np.isfinite(found).all()):

@@ -16,9 +16,11 @@ class Full:
     """The base's own weights learn; the artifact is a whole model, its frozen part shared."""
 
     def check(self, architecture: Architecture, params: FullParams) -> Sequence[str]:
-        """Refuse more layers than the base has."""
+        """Refuse more layers than the base has, and to part layers that share their weights."""
         if params.layers != "all" and params.layers > architecture.layers:
             return [f"it asks for {params.layers} layers, and the base has {architecture.layers}"]
+        if params.layers != "all" and not architecture.layer_prefix:
+            return ["the base's layers cannot be told apart; train the whole model: layers: all"]
         return []
 
     def count_trainable(self, architecture: Architecture, params: FullParams) -> int:

@@ -41,26 +41,28 @@ def matthews(truth: Truth, decision: Truth, probabilities: Floats) -> float:
 def log_loss(truth: Truth, decision: Truth, probabilities: Floats) -> float:
     """Return the mean negative log-probability of the truth, in nats.
 
-    With one label a row, of that label; else over all labels, each a yes-or-no question.
+    With one label a row and probabilities that add up to 1, of that label; else over all labels,
+    each a yes-or-no question.
     """
     clipped = probabilities.clip(SMALLEST, 1 - SMALLEST)
-    if _one_label_a_row(decision, probabilities):
+    if _one_label_a_row(truth, decision, probabilities):
         return float(-np.log(clipped[truth]).mean())
     return float(-np.where(truth, np.log(clipped), np.log1p(-clipped)).mean())
 
 
-def _one_label_a_row(decision: Truth, probabilities: Floats) -> bool:
-    return bool((decision.sum(1) == 1).all() and np.allclose(probabilities.sum(1), 1.0, atol=1e-6))
+def _one_label_a_row(truth: Truth, decision: Truth, probabilities: Floats) -> bool:
+    single = (truth.sum(1) == 1).all() and (decision.sum(1) == 1).all()
+    return bool(single and np.allclose(probabilities.sum(1), 1.0, atol=1e-6))
 
 
 def _f1(truth: Truth, decision: Truth, average: Any) -> float:
     """Average over the labels that occur: one that is neither asked for nor given has no F1."""
-    seen = _occurring(truth, decision)
-    if not seen.any():
+    seen = np.flatnonzero(_occurring(truth, decision))
+    if not len(seen):
         return 1.0
-    return float(
-        metrics.f1_score(truth[:, seen], decision[:, seen], average=average, zero_division=0)
-    )
+    if truth.shape[1] == 1:  # one column would be taken for two classes, yes and no
+        return float(metrics.f1_score(truth[:, 0], decision[:, 0], zero_division=0))
+    return float(metrics.f1_score(truth, decision, labels=seen, average=average, zero_division=0))
 
 
 def _occurring(truth: Truth, decision: Truth) -> Truth:

@@ -42,7 +42,7 @@ class ContrastiveParams(Params):
         "fine-tuned encoder, two or more; 0 skips it and keeps the fine-tuned one.",
     )
     validation_rows: int = Field(
-        default=256,
+        default=128,
         ge=1,
         description="Validate on no more folds than it takes to score this many held-out rows.",
     )

@@ -53,7 +53,8 @@ def fit_fast(
     run.step("encode", 0, len(data))
     tokens = encoder.tokenise(data.texts)
     report_cut_texts(tokens, encoder.max_length, run)
-    cache, embeddings = build_cache(encoder, tokens, trainable)
+    cache = build_cache(encoder, tokens, trainable)
+    embeddings = cache.embeddings
     run.step("encode", len(data), len(data))
     frozen = choose_frozen(embeddings, problem, run.seed)
     frozen_head = fit_head(embeddings, data.labels, data.multi_label, frozen.c)

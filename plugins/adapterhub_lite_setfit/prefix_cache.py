@@ -49,12 +49,13 @@ class _Replay(torch.nn.Module):
 class PrefixCache:
     """Hidden states of rows below the first trainable layer; ``depth`` 0 means nothing is kept.
 
-    ``rest`` is what a layer returns behind the hidden states, ``current`` the states of the batch
-    that is being computed.
+    ``embeddings`` (rows, width) are the frozen encoder's. ``rest`` is what a layer returns behind
+    the hidden states, ``current`` the states of the batch that is being computed.
     """
 
     encoder: Encoder
     rows: Sequence[Tokens]
+    embeddings: NDArray[np.float64]
     depth: int = 0
     hidden: list[torch.Tensor] = field(default_factory=list)
     rest: tuple[Any, ...] | None = None
@@ -96,23 +97,21 @@ class PrefixCache:
         return out
 
 
-def build_cache(
-    encoder: Encoder, rows: Sequence[Tokens], trainable: frozenset[str]
-) -> tuple[PrefixCache, NDArray[np.float64]]:
+def build_cache(encoder: Encoder, rows: Sequence[Tokens], trainable: frozenset[str]) -> PrefixCache:
     """Embed all rows with the frozen encoder, keeping hidden states where that is possible.
 
-    Returns the cache and the embeddings, (rows, width). Where an architecture does not allow the
+    Where an architecture does not allow the
     replay (its layers pass on more than hidden states, say), the cache is empty and every step
     runs the whole encoder: slower, and the same numbers.
     """
     depth = frozen_depth(encoder.model, trainable)
     tokens = sum(len(row) for row in rows)
     if depth == 0 or tokens * encoder.width * 4 > MAX_CACHE_BYTES:
-        return PrefixCache(encoder, rows), encoder.embed(rows)
-    cache, embeddings = _record(encoder, rows, depth)
-    if cache.depth and not _replays_exactly(cache, embeddings):
-        cache = PrefixCache(encoder, rows)
-    return cache, embeddings
+        return PrefixCache(encoder, rows, encoder.embed(rows))
+    cache = _record(encoder, rows, depth)
+    if cache.depth and not _replays_exactly(cache):
+        return PrefixCache(encoder, rows, cache.embeddings)
+    return cache
 
 
 def frozen_depth(model: torch.nn.Module, trainable: frozenset[str]) -> int:
@@ -132,9 +131,7 @@ def frozen_depth(model: torch.nn.Module, trainable: frozenset[str]) -> int:
     return lowest
 
 
-def _record(
-    encoder: Encoder, rows: Sequence[Tokens], depth: int
-) -> tuple[PrefixCache, NDArray[np.float64]]:
+def _record(encoder: Encoder, rows: Sequence[Tokens], depth: int) -> PrefixCache:
     _, layers = layer_stack(encoder.model)
     outputs: list[Any] = []
     handle = layers[depth - 1].register_forward_hook(lambda _, __, output: outputs.append(output))
@@ -152,11 +149,11 @@ def _record(
         handle.remove()
     rest = outputs[0][1:] if isinstance(outputs[0], tuple) else None
     if rest is not None and any(item is not None for item in rest):
-        return PrefixCache(encoder, rows), embeddings
-    return PrefixCache(encoder, rows, depth, hidden, rest), embeddings
+        return PrefixCache(encoder, rows, embeddings)
+    return PrefixCache(encoder, rows, embeddings, depth, hidden, rest)
 
 
-def _replays_exactly(cache: PrefixCache, embeddings: NDArray[np.float64]) -> bool:
+def _replays_exactly(cache: PrefixCache) -> bool:
     """Try the replay on a few rows before anything relies on it."""
     batch = next(batches_by_length(cache.rows))[:8]
     try:
@@ -164,4 +161,4 @@ def _replays_exactly(cache: PrefixCache, embeddings: NDArray[np.float64]) -> boo
             replayed = cache.forward(batch).cpu().numpy()
     except (RuntimeError, TypeError, AttributeError, ValueError, IndexError):
         return False
-    return bool(np.allclose(replayed, embeddings[batch], atol=TOLERANCE))
+    return bool(np.allclose(replayed, cache.embeddings[batch], atol=TOLERANCE))

@@ -65,7 +65,9 @@ def tune(
     )
     schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, _warm_up_then_linear(params.steps))
     torch.manual_seed(seed)
-    batches = class_balanced_batches(data.labels, params.batch_size, np.random.default_rng(seed))
+    embeddings = cache.embeddings[list(data.rows)]
+    rng = np.random.default_rng(seed)
+    batches = class_balanced_batches(data.labels, params.batch_size, rng, embeddings)
     model.train()
     try:
         for step, batch in zip(range(1, stop_at + 1), batches, strict=False):

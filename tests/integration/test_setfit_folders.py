@@ -276,7 +276,7 @@ def write(name: str, content: str) -> Edit:
         (edit_json("config.json", num_hidden_layers=2000), "no encoder"),
         (edit_json("config.json", vocab_size=7), "does not load|cannot be loaded"),
         (edit_json("config.json", model_type="gpt2"), "no encoder"),
-        (edit_json("config.json", model_type=["bert"]), "does not load"),
+        (edit_json("config.json", model_type=["bert"]), "names no model type"),
         (edit_json("config_setfit.json", labels=["a", "b"]), "classes that have no label"),
         (edit_json("config_setfit.json", labels=["a", "a", "b"]), "not distinct names"),
         (edit_json("config_setfit.json", labels=["a", " ", "b"]), "not distinct names"),

@@ -83,7 +83,6 @@ def test_listing_imports_no_command(ahl: Any, environment: Any) -> None:
     assert "acme_commands" not in sys.modules
 
 
-@pytest.mark.xfail(reason="what may not load is listed as if it could", strict=True)
 def test_a_command_that_may_not_load_is_blocked(
     ahl: Any, environment: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -94,7 +93,6 @@ def test_a_command_that_may_not_load_is_blocked(
     assert (row["status"], row["error"]) == ("blocked", "not in ADAPTERHUB_LITE_PLUGINS")
 
 
-@pytest.mark.xfail(reason="the allowlist is not asked, though it settles the conflict", strict=True)
 def test_the_allowlist_settles_a_conflict(
     ahl: Any, environment: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:

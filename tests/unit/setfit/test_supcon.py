@@ -86,7 +86,18 @@ def test_batches_hold_as_many_rows_of_each_class() -> None:
         assert all(names.count(name) == 2 for name in names)
         assert len(set(batch)) == 64
         seen |= set(names)
-    assert len(seen) >= 64, "classes take turns"
+    assert len(seen) == 77, "classes take turns"
+
+
+def test_a_class_meets_the_classes_nearest_to_it() -> None:
+    labels = [(f"c{i:02}",) for i in range(40) for _ in range(4)]
+    angles = np.array([float(name[1:]) // 8 for (name,) in labels]) / 5 * 2 * np.pi
+    embeddings = np.column_stack([np.cos(angles), np.sin(angles)])
+    batches = class_balanced_batches(labels, 16, np.random.default_rng(0), embeddings)
+    for batch in itertools.islice(batches, 20):
+        families = {int(labels[row][0][1:]) // 8 for row in batch}
+        assert len(families) == 1, "eight classes that lie together fill a batch of eight"
+        assert len(batch) == 16
 
 
 def test_two_classes_fill_a_batch_of_sixteen() -> None:

@@ -116,7 +116,7 @@ def test_a_sentence_transformer_of_any_family_is_an_encoder(
 
 def test_a_method_for_another_family(lab: Any) -> None:
     error = refused(lab, CapabilityError, method="decoders")
-    assert "'decoders' cannot be attached to a encoder" in error.message
+    assert "'decoders' cannot be attached to an encoder" in error.message
     names = error.hint.removeprefix("methods that can: ").split(", ")
     assert {"full", "none"} <= set(names)
     assert "decoders" not in names

@@ -150,7 +150,6 @@ def test_seeds_that_validate_alike_leave_the_first(lab: Any) -> None:
     assert train(lab, seeds=2).best.seed == 0
 
 
-@pytest.mark.xfail(reason="nothing is greater than a score that is not a number", strict=True)
 def test_a_seed_whose_score_is_not_a_number_is_never_the_best(lab: Any) -> None:
     assert train(lab, objective="first-seed-nan", seeds=2).best.seed == 1
 
@@ -195,7 +194,6 @@ def test_a_scorer_that_reloads_other_labels_is_not_published(lab: Any) -> None:
     assert "other labels" in error.message
 
 
-@pytest.mark.xfail(reason="the self-test looks at probabilities only", strict=True)
 def test_a_scorer_that_reloads_another_threshold_is_not_published(lab: Any) -> None:
     failed(lab, SelfTestError, objective="forgets-threshold")
 
@@ -219,7 +217,6 @@ def test_tensors_are_counted_by_dtype(lab: Any) -> None:
     assert counted.dtypes == {"F32": counted.count}
 
 
-@pytest.mark.xfail(reason="only files called model*.safetensors are looked into", strict=True)
 def test_shards_of_any_name_are_looked_into(tmp_path: Path) -> None:
     import torch
     from safetensors.torch import save_file
