@@ -10,6 +10,7 @@ from click.testing import CliRunner, Result
 
 from adapterhub_lite.catalogue import Catalogue
 from adapterhub_lite.cli.data import data
+from adapterhub_lite.cli.root import cli
 from adapterhub_lite.errors import DataError
 
 GOOD = "text,label\nwhere is my card,card\nmy card is lost,card\npay the bill,bill\na fee,bill\n"
@@ -22,7 +23,7 @@ def run(tmp_path: Path, catalogue: Catalogue, monkeypatch: pytest.MonkeyPatch) -
     """Run ``data check`` in a folder of its own."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("adapterhub_lite.plugins.get_catalogue", lambda **_: catalogue)
-    return lambda *args: CliRunner().invoke(data, ["check", *args])
+    return lambda *args: CliRunner().invoke(cli, ["data", "check", *args])
 
 
 def test_good_rows(run: Run) -> None:

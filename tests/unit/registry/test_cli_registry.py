@@ -5,35 +5,21 @@ import subprocess
 import sys
 from datetime import UTC, datetime
 
-import click
 import pytest
 from click.testing import CliRunner
 
-from adapterhub_lite.cli import registry_common, registry_files, registry_read, registry_write
+from adapterhub_lite.cli import registry_common
+from adapterhub_lite.cli.root import cli
 from adapterhub_lite_registry import AdapterHubError
-
-COMMANDS = {
-    "list": registry_read.list_versions,
-    "show": registry_read.show,
-    "search": registry_read.search,
-    "log": registry_read.log,
-    "alias": registry_write.alias,
-    "rm": registry_write.remove,
-    "path": registry_files.path,
-    "checkout": registry_files.checkout,
-    "verify": registry_files.verify,
-    "reindex": registry_files.reindex,
-}
 
 
 @pytest.fixture
 def ahl(registry, monkeypatch):
     """Run a command on the test's registry; errors of ours come out as they are."""
     monkeypatch.setenv("ADAPTERHUB_LITE_HOME", str(registry.home))
-    group = click.Group(commands=COMMANDS)
 
     def call(*arguments: str, fails: int = 0) -> str:
-        result = CliRunner().invoke(group, arguments)
+        result = CliRunner().invoke(cli, arguments)
         if isinstance(result.exception, AdapterHubError):
             raise result.exception
         assert result.exit_code == fails, result.output
@@ -195,13 +181,9 @@ def test_times(stamp, text):
 
 @pytest.mark.parametrize("command", [["list"], ["show", "support"], ["search", "support"]])
 def test_looking_around_imports_nothing_heavy(filled, command):
-    module, attribute = (
-        COMMANDS[command[0]].callback.__module__,
-        COMMANDS[command[0]].callback.__name__,
-    )
     script = (
-        f"import sys; from {module} import {attribute} as command\n"
-        f"command({command[1:]!r} + ['--home', {str(filled.home)!r}], standalone_mode=False)\n"
+        "import sys; from adapterhub_lite.cli.root import cli\n"
+        f"cli({command!r} + ['--home', {str(filled.home)!r}], standalone_mode=False)\n"
         "heavy = {'torch', 'transformers', 'numpy'} & set(sys.modules)\n"
         "assert not heavy, heavy"
     )
