@@ -86,11 +86,6 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> Non
     console.print(table)
 
 
-def is_folder(ref: str) -> bool:
-    """Say whether a reference is a path to a folder; a name in the registry has no slash."""
-    return ("/" in ref or ref.startswith((".", "~"))) and Path(ref).expanduser().is_dir()
-
-
 def describe_error(error: Exception) -> tuple[str, str, int]:
     """Return the line, the hint and the exit code for any exception that reaches the top."""
     from adapterhub_lite.errors import AdapterHubError

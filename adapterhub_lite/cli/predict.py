@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from adapterhub_lite.cli.common import is_folder, json_option, settings, shared_options
+from adapterhub_lite.cli.common import json_option, settings, shared_options
 
 if TYPE_CHECKING:
     from adapterhub_lite.catalogue import Catalogue
@@ -68,6 +68,7 @@ def predict(
     from adapterhub_lite import api
     from adapterhub_lite.cli.progress import counting
     from adapterhub_lite.cli.registry_common import open_registry
+    from adapterhub_lite.inference.loading import is_path
     from adapterhub_lite.plugins import get_catalogue
 
     catalogue = get_catalogue(first_party_only=settings().no_plugins)
@@ -77,7 +78,8 @@ def predict(
     if top is not None and chosen == "csv":
         raise click.UsageError("--top: a CSV has a column for every label")
     asked = _texts(texts, file, Input(text, reader, encoding), catalogue)
-    registry = open_registry() if not is_folder(ref) else None
+    a_folder = is_path(ref) and Path(ref).expanduser().is_dir()
+    registry = None if a_folder else open_registry()
     predictor = api.load(ref, registry=registry, catalogue=catalogue, device=device)
     with counting("predicting", len(asked)) as progress:
         predictions = predictor.predict(asked, progress)

@@ -6,6 +6,7 @@ from typing import Any
 import click
 
 from adapterhub_lite.cli.common import emit_json, print_table, settings
+from adapterhub_lite.data.prepare import check_command
 from adapterhub_lite.training.plan import Plan
 from adapterhub_lite.training.results import SeedResult, TrainResult
 
@@ -89,14 +90,8 @@ def _data_line(plan: Plan) -> str:
     removed = [f"{n} {flaw}" for counts in plan.data.removed.values() for flaw, n in counts.items()]
     left_out = f"left out: {', '.join(removed)}" if removed else "no row left out"
     count = len(plan.data.report.findings)
-    found = f"; {count} findings, see: {_check_command(plan)}" if count else ""
+    found = f"; {count} findings, see: {check_command(plan.recipe.data)}" if count else ""
     return f"{len(plan.data.train)} rows to train on, {left_out}{found}"
-
-
-def _check_command(plan: Plan) -> str:
-    data = plan.recipe.data
-    test = ["--test", data.test] if data.test else []
-    return shlex.join(["ahl", "data", "check", data.train, *test])
 
 
 def _show_scores(best: SeedResult) -> None:

@@ -103,7 +103,8 @@ def _rows(table: Table, columns: Columns, section: DataSection) -> TextSet:
     )
 
 
-def _check_command(section: DataSection) -> str:
+def check_command(section: DataSection) -> str:
+    """Return the command line that shows what the checks found."""
     test = ["--test", section.test] if section.test else []
     return shlex.join(["ahl", "data", "check", section.train, *test])
 
@@ -114,4 +115,4 @@ def _require_trainable(report: DataReport, section: DataSection) -> None:
     first = report.errors[0]
     path = section.train if first.where == "train" else section.test or ""
     problems = "; ".join(f"{finding.reason}: {finding.detail}" for finding in report.errors)
-    raise DataError(f"{path}: {problems}", path=path, hint=f"see: {_check_command(section)}")
+    raise DataError(f"{path}: {problems}", path=path, hint=f"see: {check_command(section)}")

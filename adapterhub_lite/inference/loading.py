@@ -26,12 +26,17 @@ def load_predictor(
     return Predictor(objective.load(method.load(folder, device), folder), name)
 
 
+def is_path(ref: str) -> bool:
+    """Say whether a reference is a path; a name in the registry has none of its marks."""
+    return "/" in ref or ref.startswith((".", "~"))
+
+
 def resolve_artifact(ref: str, registry: "Registry") -> tuple[Path, str]:
     """Return the folder that a reference names, and its full name.
 
     Raises InvalidNameError, NotFoundError or IntegrityError.
     """
-    if "/" in ref or ref.startswith((".", "~")):
+    if is_path(ref):
         folder = Path(ref).expanduser()
         if not folder.is_dir():
             raise NotFoundError(

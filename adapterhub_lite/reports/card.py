@@ -23,7 +23,7 @@ def write_card(file: Path, plan: "Plan", best: "SeedResult", seeds: "Sequence[Se
         _scores(best, seeds),
         f"## Use\n\n```python\nimport adapterhub_lite\n\n"
         f'adapterhub_lite.load("{name}").predict(["a text"])\n```',
-        "Labels: " + ", ".join(_code(label) for label in plan.training_rows(best.seed).classes),
+        "Labels: " + ", ".join(_code(label) for label in plan.data.train.classes),
     ]
     file.write_text("\n\n".join(part for part in parts if part) + "\n", encoding="utf-8")
 
@@ -50,7 +50,7 @@ def _front_matter(plan: "Plan", best: "SeedResult") -> dict[str, Any]:
 
 
 def _summary(plan: "Plan", best: "SeedResult") -> str:
-    classes = len(plan.training_rows(best.seed).classes)
+    classes = len(plan.data.train.classes)
     return (
         f"A text classifier with {classes} labels, trained on {best.rows} rows from "
         f"`{plan.base.ref}` by adapterhub-lite (method `{plan.method.spec.name}`, objective "

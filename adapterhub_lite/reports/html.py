@@ -43,7 +43,7 @@ def _content(
         "plan": plan,
         "best": best,
         "seeds": seeds,
-        "classes": plan.training_rows(best.seed).classes,
+        "classes": plan.data.train.classes,
         "metrics": _metric_rows(best, seeds),
         "confusion": _confusion(best),
         "curve": _curve(events),

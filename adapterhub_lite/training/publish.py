@@ -96,7 +96,7 @@ def _draft(folder: Path, plan: "Plan", best: "SeedResult") -> "ManifestDraft":
         recipe=plan.resolved_recipe(),
         env=environment(),
         license=plan.recipe.license,
-        signature=Signature(inputs=("text",), labels=plan.training_rows(best.seed).classes),
+        signature=Signature(inputs=("text",), labels=plan.data.train.classes),
         tensors=tensor_count(folder),
     )
 

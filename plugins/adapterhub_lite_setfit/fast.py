@@ -6,7 +6,7 @@ from adapterhub_lite.data.table import TextSet
 from adapterhub_lite.protocols import Run
 from adapterhub_lite_setfit import ContrastiveParams
 from adapterhub_lite_setfit.encoder import Encoder, report_cut_texts
-from adapterhub_lite_setfit.head import Floats, LogisticHead, fit_head
+from adapterhub_lite_setfit.head import LogisticHead, fit_head
 from adapterhub_lite_setfit.prefix_cache import PrefixCache, build_cache
 from adapterhub_lite_setfit.selection import (
     CLEARLY,
@@ -16,7 +16,7 @@ from adapterhub_lite_setfit.selection import (
     choose_frozen,
     choose_tuned,
 )
-from adapterhub_lite_setfit.tuning import Snapshot, TrainingSet, can_train, tune
+from adapterhub_lite_setfit.tuning import TrainingSet, can_train, tune
 
 FROZEN = "frozen"
 FINE_TUNED = "fine-tuned"
@@ -111,17 +111,11 @@ def decide(frozen: Candidate, tuned: Candidate | None, training_rows: int) -> tu
 def _train_on_all(
     cache: PrefixCache, problem: Problem, steps: int, c: float, run: Run
 ) -> LogisticHead:
-    """Train on every row for the chosen number of steps; on any failure the weights go back."""
+    """Train on every row for the chosen number of steps, and fit the head that goes with it."""
     rows = TrainingSet(range(len(problem.labels)), problem.labels)
-    snapshot = Snapshot(cache.encoder.model)
 
     def on_step(step: int, loss: float) -> None:
         run.step("train", step, steps, loss=loss)
 
-    try:
-        tune(cache, rows, problem.params, run.seed, steps, on_step)
-    except BaseException:
-        snapshot.restore()
-        raise
-    embeddings: Floats = cache.embed()
-    return fit_head(embeddings, problem.labels, problem.multi_label, c)
+    tune(cache, rows, problem.params, run.seed, steps, on_step)
+    return fit_head(cache.embed(), problem.labels, problem.multi_label, c)
