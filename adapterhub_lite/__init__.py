@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from adapterhub_lite.api import load, open_registry, train
     from adapterhub_lite.errors import AdapterHubError
-    from adapterhub_lite.inference import Prediction, Predictor
+    from adapterhub_lite.inference import Predictor
+    from adapterhub_lite.predictions import Prediction
     from adapterhub_lite.training.results import TrainResult
 
 _MODULES = {
     "AdapterHubError": "adapterhub_lite.errors",
-    "Prediction": "adapterhub_lite.inference",
+    "Prediction": "adapterhub_lite.predictions",
     "Predictor": "adapterhub_lite.inference",
     "TrainResult": "adapterhub_lite.training.results",
     "load": "adapterhub_lite.api",

@@ -54,10 +54,12 @@ def train(
     registry: "Registry | None" = None,
     catalogue: Catalogue | None = None,
     listeners: "Sequence[Listener]" = (),
+    resume: Path | str | None = None,
 ) -> "TrainResult":
     """Train a recipe and publish the result when the recipe names it.
 
-    ``listeners`` are called with each event of the run. Raises UserError before anything is
+    ``listeners`` are called with each event of the run; ``resume`` is the folder of an interrupted
+    run of the same recipe. Raises UserError before anything is
     loaded, TrainingError or StorageError later; in either case nothing is published.
     """
     from adapterhub_lite.training.run import run_plan
@@ -65,7 +67,8 @@ def train(
     catalogue = catalogue or get_catalogue()
     registry = registry or open_registry()
     made = plan(recipe, overrides=overrides, registry=registry, catalogue=catalogue)
-    return run_plan(made, catalogue, registry, listeners)
+    folder = Path(resume) if resume is not None else None
+    return run_plan(made, catalogue, registry, listeners, folder)
 
 
 def load(
@@ -74,13 +77,22 @@ def load(
     registry: "Registry | None" = None,
     catalogue: Catalogue | None = None,
     device: str = "cpu",
+    base: str | None = None,
+    any_base: bool = False,
 ) -> "Predictor":
     """Load a version (``name``, ``name@7``, ``name@prod``) or a checked-out folder.
 
-    Raises NotFoundError, or IntegrityError when a byte is not what was published.
+    ``base`` says where an adapter's base lies, if not where it was; ``any_base`` allows another
+    one than it was trained on. Raises NotFoundError, BaseModelError for a base that is not found
+    or another, or IntegrityError when a byte is not what was published.
     """
     from adapterhub_lite.inference.loading import load_predictor
 
     return load_predictor(
-        ref, registry or open_registry(), catalogue or get_catalogue(), device=device
+        ref,
+        registry or open_registry(),
+        catalogue or get_catalogue(),
+        device=device,
+        base=base,
+        any_base=any_base,
     )

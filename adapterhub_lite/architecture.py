@@ -9,12 +9,21 @@ from dataclasses import dataclass
 from functools import cached_property
 from math import prod
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from adapterhub_lite.errors import BaseModelError
-from adapterhub_lite.specs import Family
+from adapterhub_lite.specs import Family, HeadKind
 
 MAX_HEADER_BYTES = 64 * 1024 * 1024
+HEAD_TABLES: Final[Mapping[HeadKind, str]] = {
+    "none": "MODEL_MAPPING_NAMES",
+    "sequence-classification": "MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING_NAMES",
+    "token-classification": "MODEL_FOR_TOKEN_CLASSIFICATION_MAPPING_NAMES",
+    "question-answering": "MODEL_FOR_QUESTION_ANSWERING_MAPPING_NAMES",
+    "causal-lm": "MODEL_FOR_CAUSAL_LM_MAPPING_NAMES",
+    "seq2seq-lm": "MODEL_FOR_SEQ_TO_SEQ_CAUSAL_LM_MAPPING_NAMES",
+}
+"""Head → transformers' own table of the model classes that have it."""
 MALFORMED = (ValueError, KeyError, TypeError, AttributeError)
 """What reading somebody's JSON raises when it is not what it should be."""
 
@@ -39,6 +48,7 @@ class Architecture:
     ``layer_prefix`` is what stands before a layer's number in tensor names ("encoder.layer.").
     """
 
+    folder: Path
     model_type: str
     family: Family
     hidden_size: int
@@ -51,6 +61,13 @@ class Architecture:
     def parameters(self) -> int:
         """How many numbers all tensors hold."""
         return sum(info.size for info in self.tensors.values())
+
+    def has_head(self, kind: HeadKind) -> bool:
+        """Say whether transformers has a model class of this type with such a head."""
+        from transformers.models.auto import modeling_auto
+
+        table = getattr(modeling_auto, HEAD_TABLES[kind])
+        return self.model_type in table
 
     def layer_parameters(self, layer: int) -> int:
         """How many numbers the tensors of one layer hold."""
@@ -69,6 +86,7 @@ def read_architecture(folder: Path, ref: str) -> Architecture:
     tensors = read_headers(folder, ref)
     layers = _first_int(config, "num_hidden_layers", "n_layer", "num_layers", "n_layers")
     return Architecture(
+        folder=folder,
         model_type=str(config.get("model_type", "")),
         family=_family(config),
         hidden_size=_first_int(config, "hidden_size", "d_model", "n_embd", "dim"),
@@ -84,15 +102,20 @@ def read_headers(folder: Path, ref: str) -> dict[str, TensorInfo]:
     files = weight_files(folder, ref)
     tensors: dict[str, TensorInfo] = {}
     for file in files:
-        try:
-            tensors |= _read_header(file)
-        except (OSError, ArithmeticError, RecursionError, struct.error, *MALFORMED) as error:
-            raise BaseModelError(
-                f"{file.name} of {ref!r} is no valid safetensors file: {error}",
-                ref=ref,
-                hint="download or save the model again",
-            ) from error
+        tensors |= read_header(file, ref)
     return tensors
+
+
+def read_header(file: Path, ref: str) -> dict[str, TensorInfo]:
+    """Read name, dtype and shape of every tensor in one safetensors file; raises BaseModelError."""
+    try:
+        return _read_header(file)
+    except (OSError, ArithmeticError, RecursionError, struct.error, *MALFORMED) as error:
+        raise BaseModelError(
+            f"{file.name} of {ref!r} is no valid safetensors file: {error}",
+            ref=ref,
+            hint="download or save the model again",
+        ) from error
 
 
 def weight_files(folder: Path, ref: str) -> list[Path]:

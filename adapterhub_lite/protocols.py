@@ -10,42 +10,79 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from adapterhub_lite.data.table import Table, TextSet
-from adapterhub_lite.specs import Params, ResolvedBase
+from adapterhub_lite.data.table import RowSet, Table
+from adapterhub_lite.specs import Head, Params, ResolvedBase
 
 if TYPE_CHECKING:
-    import numpy as np
     from numpy.typing import NDArray
+    from torch import nn
     from transformers import PreTrainedModel
 
     from adapterhub_lite.architecture import Architecture
+    from adapterhub_lite.predictions import Prediction
+    from adapterhub_lite.scoring import Scored
 
-    Floats = NDArray[np.float64]
+    Values = NDArray[Any]
 
 
 @dataclass(slots=True)
 class LoadedBase:
-    """A base in memory: the bare transformer (no task head), its tokenizer, where it lies."""
+    """A base in memory: a transformer with its task's head, its tokenizer, where it lies.
+
+    ``new`` names the modules that the head added and that have to learn ("classifier"); it is
+    empty for a bare transformer, and for a head that the files hold. ``quantised`` says whether
+    weights are stored in fewer bits than a float.
+    """
 
     model: PreTrainedModel
     tokenizer: Any
     path: Path
+    head: Head = field(default_factory=Head)
+    new: tuple[str, ...] = ()
+    quantised: bool = False
 
 
 @dataclass(slots=True)
 class Attached:
-    """A base with a method attached: ``trainable`` names the parameters that learn."""
+    """A base with a method attached: ``trainable`` names the parameters that learn.
 
-    model: PreTrainedModel
+    ``model`` takes and gives what the base's model does; it may be wrapped. ``learning_rate`` is
+    the method's own, for a recipe that gives none. A method that follows the training sets
+    ``on_start``, told the number of optimiser steps, and ``on_step``, told the number of the step
+    just taken, from 1, before gradients are cleared.
+    """
+
+    model: nn.Module
     tokenizer: Any
     path: Path
     trainable: frozenset[str]
+    head: Head = field(default_factory=Head)
+    learning_rate: float = 5e-5
+    on_start: Callable[[int], None] | None = None
+    on_step: Callable[[int], None] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingData:
+    """What a run trains on. ``validation`` rows choose and stop; they are never trained on.
+
+    ``sources`` says from which of several data sets each training row is, where there are several.
+    """
+
+    train: RowSet
+    validation: RowSet | None = None
+    sources: tuple[str, ...] = ()
 
 
 class Run(Protocol):
-    """What a running objective sees of the run it is part of."""
+    """What a running objective sees of the run it is part of.
+
+    ``folder`` is the seed's own, for checkpoints; ``resume`` says to go on from the last one there.
+    """
 
     seed: int
+    folder: Path
+    resume: bool
 
     def emit(self, event: str, **fields: Any) -> None:
         """Append an event to ``events.jsonl`` and tell whoever follows the run."""
@@ -67,48 +104,64 @@ class Reader(Protocol):
 class Loader(Protocol):
     """Loads a base in one precision."""
 
-    def load(self, base: ResolvedBase, params: Params) -> LoadedBase:
-        """Load the transformer and its tokenizer, in evaluation mode, on the run's device."""
+    def load(self, base: ResolvedBase, head: Head, params: Params, device: str) -> LoadedBase:
+        """Load the model class that ``head`` names, and the tokenizer, in evaluation mode.
+
+        New layers are drawn from torch's global generator and stay in floating point. ``device``
+        is "cpu", "cuda" or "auto".
+        """
+
+    def dequantise(self, base: LoadedBase) -> LoadedBase:
+        """Return the same weights in floating point, as the quantised base computes with them."""
 
 
 class Method(Protocol):
-    """Decides which parameters learn."""
+    """Decides which parameters learn; the modules in ``LoadedBase.new`` always do."""
 
-    def check(self, architecture: Architecture, params: Params) -> Sequence[str]:
+    def check(self, architecture: Architecture, head: Head, params: Params) -> Sequence[str]:
         """Return what speaks against attaching, told from the config and tensor headers alone."""
 
-    def count_trainable(self, architecture: Architecture, params: Params) -> int:
-        """Return how many parameters would learn, told from the tensor headers alone."""
+    def count_trainable(self, architecture: Architecture, head: Head, params: Params) -> int:
+        """Return how many parameters would learn, without loading a weight."""
 
     def attach(self, base: LoadedBase, params: Params) -> Attached:
         """Attach to a loaded base; exactly the parameters named ``trainable`` require grad."""
 
     def save(self, attached: Attached, folder: Path) -> None:
-        """Write a folder that ``from_pretrained`` loads: safetensors, JSON and tokenizer files."""
+        """Write what was learnt: safetensors and JSON; and the tokenizer's files.
 
-    def load(self, folder: Path, device: str) -> LoadedBase:
-        """Load what :meth:`save` wrote into fresh objects, in evaluation mode."""
+        With ``needs_base`` that is an adapter and the head's layers, else a whole model that
+        ``from_pretrained`` loads.
+        """
+
+    def load(self, base: LoadedBase, folder: Path) -> LoadedBase:
+        """Put what :meth:`save` wrote onto a freshly loaded base, in evaluation mode.
+
+        Without ``needs_base`` the base was loaded from ``folder`` itself and is returned.
+        """
+
+    def bake(self, base: LoadedBase, folder: Path) -> LoadedBase:
+        """Merge what :meth:`save` wrote into a base in floating point; a plain model comes out.
+
+        Called only with the capability ``bake``. Raises CapabilityError where this adapter's
+        settings do not allow it.
+        """
 
 
 class Scorer(Protocol):
-    """A trained model that scores texts, as an objective returns and reloads it."""
+    """A trained model that answers, as an objective returns and reloads it."""
 
     @property
     def classes(self) -> tuple[str, ...]:
-        """The labels, in the order of the probability columns."""
+        """The labels; empty for tasks without labels."""
 
-    @property
-    def multi_label(self) -> bool:
-        """Whether a text may get several labels, each with its own probability."""
+    def score(self, rows: RowSet, progress: Callable[[int], None] | None = None) -> Scored:
+        """Answer rows whose truth is known, for metrics; ``progress`` gets counts of rows."""
 
-    @property
-    def threshold(self) -> float:
-        """The probability from which a label counts, where a text may get several."""
-
-    def predict_proba(
-        self, texts: Sequence[str], progress: Callable[[int], None] | None = None
-    ) -> Floats:
-        """Return probabilities, shape ``(len(texts), len(classes))``; ``progress`` gets counts."""
+    def predict(
+        self, inputs: Sequence[Any], progress: Callable[[int], None] | None = None
+    ) -> list[Prediction]:
+        """Answer ``inputs``: texts, pairs of texts or messages, as the task takes them."""
 
 
 @dataclass(slots=True)
@@ -133,26 +186,32 @@ class Outcome:
 class Objective(Protocol):
     """Optimises something, and knows how to save, reload and score the result."""
 
-    def check(self, data: TextSet, params: Params) -> Sequence[str]:
+    def check(self, rows: RowSet, params: Params) -> Sequence[str]:
         """Return what speaks against training on these rows, before a model is loaded."""
 
-    def fit(self, attached: Attached, data: TextSet, params: Params, run: Run) -> Outcome:
+    def head(self, rows: RowSet, params: Params) -> Head:
+        """Return as what the base is to be loaded for these rows."""
+
+    def fit(self, attached: Attached, data: TrainingData, params: Params, run: Run) -> Outcome:
         """Train; may have several stages. Raises NonFiniteError when the loss is not finite."""
 
     def save(self, outcome: Outcome, folder: Path) -> None:
         """Add to the method's folder what scoring needs beyond the transformer."""
 
     def load(self, base: LoadedBase, folder: Path) -> Scorer:
-        """Rebuild the scorer from a reloaded transformer and the folder."""
+        """Rebuild the scorer from a reloaded model and the folder."""
 
 
 class Metric(Protocol):
-    """A number from labels and probabilities."""
+    """A number from what is true and what was answered."""
 
-    def __call__(
-        self, truth: NDArray[np.bool_], decision: NDArray[np.bool_], probabilities: Floats
-    ) -> float:
-        """Score rows: what is true, what was decided, how probable; all ``(rows, classes)``."""
+    def __call__(self, truth: Values, decision: Values, scores: Values) -> float:
+        """Score rows; the three arrays are those of :class:`~adapterhub_lite.scoring.Scored`.
+
+        Returns NaN where it is not defined on these rows: it is left out then. A metric that also
+        has ``prepare`` (:class:`~adapterhub_lite.evaluation.PreparedMetric`) is resampled at little
+        cost.
+        """
 
 
 class Exporter(Protocol):

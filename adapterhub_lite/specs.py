@@ -7,12 +7,65 @@ the core enforces them before anything is loaded.
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Final, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict
 
-Task = Literal["text-classification"]
+Task = Literal[
+    "text-classification",
+    "token-classification",
+    "text-regression",
+    "question-answering",
+    "text-generation",
+    "text2text-generation",
+    "sentence-similarity",
+]
+"""What a trained model does, by the hub's names (``text-regression`` is ours)."""
+
 Family = Literal["encoder", "decoder", "encoder-decoder"]
+
+RowKind = Literal[
+    "labelled-text",
+    "tagged-words",
+    "valued-text",
+    "question",
+    "document",
+    "dialogue",
+    "source-target",
+    "similar-texts",
+]
+"""What a training row is; see :mod:`adapterhub_lite.data.examples`."""
+
+HeadKind = Literal[
+    "none",
+    "sequence-classification",
+    "token-classification",
+    "question-answering",
+    "causal-lm",
+    "seq2seq-lm",
+]
+"""Which of transformers' model classes a base is loaded as; ``none`` is the bare transformer."""
+
+Capability = Literal[
+    "quantised-base",
+    "gradient-checkpointing",
+    "identity-at-init",
+    "bake",
+    "several-active",
+    "mixed-batch",
+    "disable",
+]
+
+CAPABILITIES: Final[Mapping[Capability, str]] = {
+    "quantised-base": "trains on a base that a loader has quantised",
+    "gradient-checkpointing": "trains with gradient checkpointing",
+    "identity-at-init": "changes no output until a step is taken",
+    "bake": "can be merged into its base exactly",
+    "several-active": "several of its kind can be active together",
+    "mixed-batch": "rows of one batch can use different adapters",
+    "disable": "can be switched off to give the base back",
+}
+"""What a method may declare that it can do; the core refuses what is not declared."""
 
 
 class Params(BaseModel):
@@ -48,39 +101,50 @@ class Spec:
 class MethodSpec(Spec):
     """Which parameters learn. ``implementation`` is a :class:`~adapterhub_lite.protocols.Method`.
 
-    ``quantised_base``: can train on a quantised base. ``identity_at_init``: attaching it changes
-    no output until a step is taken. ``families``: architectures it can be attached to.
+    ``families`` and ``heads``: what it can be attached to; ``refusals`` says of other heads why
+    not. ``needs_base``: what it saves is no
+    whole model, but an adapter that is loaded onto the base it was trained on. ``learning_rate``:
+    the peak rate that an objective takes when the recipe gives none.
     """
 
     params: type[Params] = NoParams
     families: frozenset[Family] = frozenset({"encoder", "decoder", "encoder-decoder"})
-    quantised_base: bool = False
-    identity_at_init: bool = True
+    heads: frozenset[HeadKind] = frozenset(get_args(HeadKind))
+    capabilities: frozenset[Capability] = frozenset()
+    refusals: Mapping[HeadKind, str] = field(default_factory=dict)
+    needs_base: bool = True
+    learning_rate: float = 5e-5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ObjectiveSpec(Spec):
     """What is optimised. ``implementation`` is a :class:`~adapterhub_lite.protocols.Objective`.
 
-    ``families``: architectures it can train. ``multi_label``: rows may carry several labels.
+    ``rows``: what a training row is. ``families``: architectures it can train. ``head``: as what
+    the base is loaded. ``multi_label``: rows may carry several labels. ``pairs``: a row may have
+    a second text.
     """
 
     task: Task
     params: type[Params] = NoParams
+    rows: RowKind = "labelled-text"
     families: frozenset[Family]
+    head: HeadKind = "none"
     multi_label: bool = False
+    pairs: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LoaderSpec(Spec):
     """In which precision a base is loaded, by a :class:`~adapterhub_lite.protocols.Loader`.
 
-    ``bytes_per_parameter`` is for the memory estimate; ``quantised`` bases take only methods
-    that declare ``quantised_base``.
+    ``bytes_per_parameter`` is for the memory estimate; ``quantised`` bases take only methods that
+    declare the capability ``quantised-base``. ``needs_gpu``: it cannot train on a CPU.
     """
 
     params: type[Params] = NoParams
     quantised: bool = False
+    needs_gpu: bool = False
     bytes_per_parameter: float
 
 
@@ -107,9 +171,14 @@ class ReaderSpec(Spec):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MetricSpec(Spec):
-    """A number from predictions. ``implementation``: :class:`~adapterhub_lite.protocols.Metric`."""
+    """A number from predictions. ``implementation``: :class:`~adapterhub_lite.protocols.Metric`.
+
+    ``signature`` ("package.module:function") returns a line that says how it was computed, for
+    figures that depend on a tokeniser or a version; it is stored beside the value.
+    """
 
     tasks: frozenset[Task]
+    signature: str = ""
     greater_is_better: bool = True
     multi_label: bool = True
 
@@ -139,3 +208,15 @@ class ResolvedBase:
     source: str
     revision: str = ""
     details: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Head:
+    """As what a base is loaded: the model class, and for new layers their labels.
+
+    ``problem`` says what the labels of a sequence classification are; it is empty elsewhere.
+    """
+
+    kind: HeadKind = "none"
+    labels: tuple[str, ...] = ()
+    problem: Literal["", "single-label", "multi-label", "regression"] = ""

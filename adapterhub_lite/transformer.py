@@ -2,48 +2,183 @@
 
 import inspect
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
-from adapterhub_lite.architecture import read_headers
+from adapterhub_lite.architecture import HEAD_TABLES, read_headers
 from adapterhub_lite.errors import BaseModelError, CapabilityError
 from adapterhub_lite.plugins import one_line
 from adapterhub_lite.protocols import LoadedBase
+from adapterhub_lite.specs import Head, HeadKind
 
 if TYPE_CHECKING:
     import torch
 
+AUTO_CLASSES: Final[Mapping[HeadKind, str]] = {
+    "none": "AutoModel",
+    "sequence-classification": "AutoModelForSequenceClassification",
+    "token-classification": "AutoModelForTokenClassification",
+    "question-answering": "AutoModelForQuestionAnswering",
+    "causal-lm": "AutoModelForCausalLM",
+    "seq2seq-lm": "AutoModelForSeq2SeqLM",
+}
+NEW_LAYERS: Final = frozenset(
+    {"sequence-classification", "token-classification", "question-answering"}
+)
+"""Heads that come with layers of their own, which always learn."""
 
-def load_transformer(folder: Path, dtype: "torch.dtype", device: str) -> LoadedBase:
-    """Load the bare transformer (no task head) in evaluation mode.
 
-    ``device`` is "cpu", "cuda", or "auto", which takes a GPU when there is one. Raises
-    CapabilityError for a device that is not there, and BaseModelError when a tensor that the
-    architecture needs is missing from the files: transformers would fill it with random numbers
-    and only warn.
+def load_transformer(
+    folder: Path,
+    head: Head,
+    dtype: "torch.dtype",
+    device: str,
+    *,
+    attention: str = "sdpa",
+    quantisation: Any = None,
+) -> LoadedBase:
+    """Load the model class that ``head`` names, and the tokenizer, in evaluation mode.
+
+    New layers are drawn from torch's global generator. ``device`` is "cpu", "cuda", or "auto",
+    which takes a GPU when there is one; ``attention`` "sdpa" is "eager" where the architecture
+    has no sdpa; ``quantisation`` is a transformers quantisation config. Raises CapabilityError for
+    a device that is not there or an architecture without such a head, and BaseModelError for files
+    that are quantised already, or that lack a tensor which the architecture needs: transformers
+    would fill it with random numbers and only warn.
     """
-    place = _present_device(device)
+    place = present_device(device)
     from safetensors import SafetensorError
-    from transformers import AutoModel, AutoTokenizer
+    from transformers import AutoTokenizer
 
+    model_class = auto_class(head.kind)
     with quiet_transformers():
         try:
+            _check_config(folder, head)
             tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
-            model, report = AutoModel.from_pretrained(
+            _set_padding(tokenizer)
+            model, report = model_class.from_pretrained(
                 folder,
                 dtype=dtype,
                 use_safetensors=True,
                 trust_remote_code=False,
                 output_loading_info=True,
-                **_without_absent_pooler(folder),
+                # Asked for by name, transformers refuses DeBERTa and MPNet, which have no sdpa.
+                attn_implementation=None if attention == "sdpa" else attention,
+                ignore_mismatched_sizes=head.kind in NEW_LAYERS,
+                **({"quantization_config": quantisation} if quantisation is not None else {}),
+                **({"device_map": {"": place}} if quantisation is not None else {}),
+                **_head_config(head),
+                **_without_absent_pooler(folder, head),
+                **_other_prefix(folder, model_class),
             )
         except (OSError, ValueError, KeyError, ImportError, SafetensorError) as error:
             raise BaseModelError(
                 f"{folder.name!r} cannot be loaded: {one_line(error)}",
                 ref=str(folder),
             ) from error
+    _require_tokenizer(tokenizer, folder)
+    new = new_modules(model, head)
+    _refuse_missing(report, new, folder)
+    _renew_foreign_head(model, new, head, folder, report)
+    if model.config.pad_token_id is None:
+        model.config.pad_token_id = tokenizer.pad_token_id
+    if quantisation is None:
+        model = model.to(place)
+    return LoadedBase(model.eval(), tokenizer, folder, head, new, quantisation is not None)
+
+
+def _check_config(folder: Path, head: Head) -> None:
+    """Refuse files that are quantised already, and a head that the architecture does not have."""
+    from transformers import AutoConfig
+    from transformers.models.auto import modeling_auto
+
+    config = AutoConfig.from_pretrained(folder, trust_remote_code=False)
+    stored = getattr(config, "quantization_config", None)
+    if stored:
+        raise BaseModelError(
+            f"{folder.name!r} is stored quantised, by {stored.get('quant_method', 'somebody')!r}",
+            ref=str(folder),
+            hint="use the model it was made from; the loaders nf4 and int8 quantise as they load",
+        )
+    if config.model_type not in getattr(modeling_auto, HEAD_TABLES[head.kind]):
+        raise CapabilityError(
+            f"a {config.model_type!r} model cannot be loaded for {head.kind}",
+            hint="use a base of another architecture, or another task",
+        )
+
+
+def _other_prefix(folder: Path, model_class: Any) -> dict[str, Any]:
+    """Rename the body's tensors where a head's class calls the body otherwise than the files do.
+
+    Llama's class for question answering does; transformers would leave its whole body random.
+    """
+    from transformers import MODEL_MAPPING, AutoConfig
+
+    config = type(AutoConfig.from_pretrained(folder, trust_remote_code=False))
+    bare = MODEL_MAPPING.get(config, None)
+    own = model_class._model_mapping.get(config, None)
+    names = [getattr(found, "base_model_prefix", "") for found in (bare, own)]
+    if own is None or not all(names) or names[0] == names[1]:
+        return {}
+    return {"key_mapping": {rf"^{names[0]}\.": f"{names[1]}."}}
+
+
+def auto_class(kind: HeadKind) -> Any:
+    """Return transformers' auto class for a head."""
+    import transformers
+
+    return getattr(transformers, AUTO_CLASSES[kind])
+
+
+def new_modules(model: Any, head: Head) -> tuple[str, ...]:
+    """Return the modules of the head that have to learn: all outside of the bare transformer.
+
+    A pooler belongs to them: it is trained for a head, and many files come without one.
+    """
+    if head.kind not in NEW_LAYERS:
+        return ()
+    inner = model.base_model_prefix
+    body = getattr(model, inner, None)
+    # T5's question answering holds the bare transformer's parts side by side
+    inside = {inner} if body is not None else {name for name, _ in _bare_children(model)}
+    outer = [name for name, child in model.named_children() if _has_weights(child)]
+    pooler = [f"{inner}.pooler"] if _has_weights(getattr(body, "pooler", None)) else []
+    return (*(name for name in outer if name not in inside), *pooler)
+
+
+def _bare_children(model: Any) -> list[tuple[str, Any]]:
+    import torch
+    from transformers import AutoModel
+
+    with torch.device("meta"):
+        return list(AutoModel.from_config(model.config).named_children())
+
+
+def _has_weights(module: Any) -> bool:
+    return module is not None and next(module.parameters(), None) is not None
+
+
+def _head_config(head: Head) -> dict[str, Any]:
+    """Return what a head's labels are in a model's config."""
+    if head.kind not in NEW_LAYERS or head.kind == "question-answering":
+        return {}
+    problems = {
+        "single-label": "single_label_classification",
+        "multi-label": "multi_label_classification",
+        "regression": "regression",
+    }
+    labels = head.labels or ("value",)
+    config: dict[str, Any] = {
+        "num_labels": len(labels),
+        "id2label": dict(enumerate(labels)),
+        "label2id": {label: number for number, label in enumerate(labels)},
+    }
+    return config | ({"problem_type": problems[head.problem]} if head.problem else {})
+
+
+def _require_tokenizer(tokenizer: Any, folder: Path) -> None:
     if not len(tokenizer) > len(tokenizer.all_special_tokens):
         # Without files transformers makes a tokenizer up, to which every word is unknown.
         raise BaseModelError(
@@ -51,17 +186,86 @@ def load_transformer(folder: Path, dtype: "torch.dtype", device: str) -> LoadedB
             ref=str(folder),
             hint="put tokenizer.json and tokenizer_config.json beside the weights",
         )
-    missing = sorted(report["missing_keys"])
-    if missing:
+
+
+def _refuse_missing(report: Mapping[str, Any], new: tuple[str, ...], folder: Path) -> None:
+    """Refuse files that lack, or have in another shape, what is no part of a new head."""
+    starts = tuple(f"{name}." for name in new)
+    absent = {name for name in report["missing_keys"] if not name.startswith(starts)}
+    differing = {entry[0] for entry in report["mismatched_keys"] if not entry[0].startswith(starts)}
+    if absent or differing:
+        wrong = sorted(absent or differing)
+        verb = "lacks" if absent else "has in another shape"
         raise BaseModelError(
-            f"{folder.name!r} lacks {len(missing)} of its tensors, the first {missing[0]!r}",
+            f"{folder.name!r} {verb} {len(wrong)} of its tensors, the first {wrong[0]!r}",
             ref=str(folder),
-            hint="download or save the model again",
+            hint="download or save the model again; a language model is saved with its head",
         )
-    return LoadedBase(model.to(place).eval(), tokenizer, folder)
 
 
-def _present_device(device: str) -> str:
+def _renew_foreign_head(
+    model: Any, new: tuple[str, ...], head: Head, folder: Path, report: Mapping[str, Any]
+) -> None:
+    """Draw a head anew that the files hold for other labels: its rows would mean something else."""
+    from transformers import AutoConfig
+
+    stored = AutoConfig.from_pretrained(folder, trust_remote_code=False)
+    same = tuple((stored.id2label or {}).values()) == (head.labels or ("value",))
+    if not head.labels or same or set(report["missing_keys"]):
+        return
+    outer = [name for name in new if "." not in name]
+    for name in outer:
+        for module in model.get_submodule(name).modules():
+            for parameter in module.parameters(recurse=False):
+                parameter._is_hf_initialized = False
+            module._is_hf_initialized = False
+            model._init_weights(module)
+
+
+def load_tokenizer(folder: Path) -> Any:
+    """Load the tokenizer that a version was trained with; raises BaseModelError without one."""
+    from transformers import AutoTokenizer
+
+    with quiet_transformers():
+        try:
+            tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
+        except (OSError, ValueError, KeyError) as error:
+            raise BaseModelError(
+                f"the tokenizer in {folder.name!r} cannot be loaded: {one_line(error)}",
+                ref=str(folder),
+            ) from error
+    _require_tokenizer(tokenizer, folder)
+    _set_padding(tokenizer)
+    return tokenizer
+
+
+def _set_padding(tokenizer: Any) -> None:
+    """Give a tokenizer that has no padding token its end token for it: masks hide padding."""
+    if tokenizer.pad_token is None:
+        tokenizer.pad_token = tokenizer.eos_token or tokenizer.unk_token
+
+
+def empty_model(folder: Path, head: Head, device: str = "meta") -> LoadedBase:
+    """Return the model that :func:`load_transformer` would, by default on the meta device.
+
+    It has no tokenizer, on that device takes no memory, and is good for counting and matching
+    names; on another its weights are random. Raises as :func:`load_transformer` for what the
+    config tells, and leaves torch's global generator as it was.
+    """
+    import torch
+    from transformers import AutoConfig
+
+    options = {**_head_config(head), **_without_absent_pooler(folder, head)}
+    without_pooler = {key: options.pop(key) for key in ("add_pooling_layer",) if key in options}
+    _check_config(folder, head)
+    with quiet_transformers(), torch.random.fork_rng(devices=[]), torch.device(device):
+        config = AutoConfig.from_pretrained(folder, trust_remote_code=False, **options)
+        model = auto_class(head.kind).from_config(config, **without_pooler)
+    return LoadedBase(model.eval(), None, folder, head, new_modules(model, head))
+
+
+def present_device(device: str) -> str:
+    """Return the device to use; raises CapabilityError for one that is not there."""
     import torch
 
     has_gpu = torch.cuda.is_available()
@@ -72,8 +276,10 @@ def _present_device(device: str) -> str:
     return device
 
 
-def _without_absent_pooler(folder: Path) -> dict[str, Any]:
+def _without_absent_pooler(folder: Path, head: Head) -> dict[str, Any]:
     """Leave out a pooler that the files do not hold: it would be random, and nobody uses it."""
+    if head.kind != "none":
+        return {}
     from transformers import MODEL_MAPPING, AutoConfig
 
     config = AutoConfig.from_pretrained(folder, trust_remote_code=False)
@@ -104,16 +310,32 @@ def quiet_transformers() -> Iterator[None]:
 
 
 def layer_stack(model: "torch.nn.Module") -> tuple[str, "torch.nn.ModuleList"]:
-    """Return the name and the list of a transformer's layers.
+    """Return the name and the list of a transformer's layers, of an encoder-decoder the encoder's.
+
+    Raises BaseModelError when no list has as many entries as the config has layers.
+    """
+    return layer_stacks(model)[0]
+
+
+def layer_stacks(model: "torch.nn.Module") -> list[tuple[str, "torch.nn.ModuleList"]]:
+    """Return every stack of layers by name: one, or an encoder's and a decoder's.
 
     Raises BaseModelError when no list has as many entries as the config has layers.
     """
     from torch.nn import ModuleList
 
-    count = getattr(model.config, "num_hidden_layers", None)
+    config: Any = model.config
+    counts = {
+        getattr(config, key, None)
+        for key in ("num_hidden_layers", "num_decoder_layers", "decoder_layers")
+    }
+    found: list[tuple[str, ModuleList]] = []
     for name, module in model.named_modules():
-        if isinstance(module, ModuleList) and len(module) == count:
-            return name, module
+        inside = any(name.startswith(f"{outer}.") for outer, _ in found)
+        if isinstance(module, ModuleList) and len(module) in counts and not inside:
+            found.append((name, module))
+    if found:
+        return found
     kind = getattr(model.config, "model_type", type(model).__name__)
     raise BaseModelError(
         f"the layers of a {kind!r} model were not found",

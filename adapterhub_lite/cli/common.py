@@ -61,6 +61,16 @@ def shared_options(function: Any) -> Any:
     return function
 
 
+def base_options(function: Any) -> Any:
+    """Add ``--base`` and ``--any-base``: where an adapter's base lies, or that it is another."""
+    for option in (
+        click.option("--any-base", is_flag=True, help="Load an adapter onto another base."),
+        click.option("--base", help="Where an adapter's base lies, if not where it was."),
+    ):
+        function = option(function)
+    return function
+
+
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON for a script.")
 
 

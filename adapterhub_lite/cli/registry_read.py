@@ -1,6 +1,6 @@
 """``ahl list``, ``show``, ``search`` and ``log``: what the registry holds."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -18,7 +18,7 @@ from adapterhub_lite.cli.registry_common import (
 )
 
 if TYPE_CHECKING:
-    from adapterhub_lite_registry import LineageNode, Manifest, Version
+    from adapterhub_lite_registry import LineageNode, Manifest, Metric, Version
 
 
 @click.command("list")
@@ -113,7 +113,11 @@ def show(ref: str, as_json: bool) -> None:
 
     REF is NAME (its newest version), NAME@7, NAME@prod or NAME@sha256:...
     """
-    version = open_registry().resolve(ref)
+    registry = open_registry()
+    version = registry.resolve(ref)
+    records, problems = registry.evaluations.of(version)
+    for problem in problems:
+        click.echo(f"warning: {problem}", err=True)
     if as_json:
         return emit_json(
             {
@@ -123,6 +127,10 @@ def show(ref: str, as_json: bool) -> None:
                 "manifest": version.manifest.model_dump(
                     mode="json", by_alias=True, exclude_none=True
                 ),
+                "evaluations": [
+                    record.model_dump(mode="json", by_alias=True, exclude_none=True)
+                    for record in records
+                ],
             }
         )
     for label, value in _facts(version):
@@ -135,7 +143,12 @@ def show(ref: str, as_json: bool) -> None:
     click.echo()
     print_table(("file", "role", "size", "sha256"), files)
     if version.manifest.metrics:
-        print_table(("metric", "value", "interval", "split", "n"), _metric_rows(version.manifest))
+        metrics = _metric_rows(version.manifest.metrics)
+        print_table(("metric", "value", "interval", "split", "n"), metrics)
+    for record in records:
+        rows = f", {record.dataset.rows} rows" if record.dataset.rows is not None else ""
+        click.echo(f"evaluated {human_time(record.time)} on {record.dataset.id}{rows}")
+        print_table(("metric", "value", "interval", "split", "n"), _metric_rows(record.metrics))
     return None
 
 
@@ -207,8 +220,8 @@ def _join(*parts: str | None) -> str:
     return ", ".join(part for part in parts if part)
 
 
-def _metric_rows(manifest: "Manifest") -> Iterator[tuple[object, ...]]:
-    for metric in manifest.metrics:
+def _metric_rows(metrics: "Iterable[Metric]") -> Iterator[tuple[object, ...]]:
+    for metric in metrics:
         interval = f"{metric.ci[0]:.4g} to {metric.ci[1]:.4g}" if metric.ci else None
         yield metric.name, f"{metric.value:.4g}", interval, metric.split, metric.n
 

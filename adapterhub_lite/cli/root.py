@@ -15,6 +15,22 @@ COMMANDS: dict[str, tuple[str, str]] = {
         "Train a classifier from a few examples per class.",
     ),
     "train": ("adapterhub_lite.cli.train:train", "Train a recipe and publish the result."),
+    "plan": (
+        "adapterhub_lite.cli.train:plan",
+        "Show what a recipe would do, and load nothing.",
+    ),
+    "methods": (
+        "adapterhub_lite.cli.parts:methods",
+        "List the ways of choosing which parameters learn, and show one's parameters.",
+    ),
+    "objectives": (
+        "adapterhub_lite.cli.parts:objectives",
+        "List what can be optimised, and on which rows, and show one's parameters.",
+    ),
+    "loaders": (
+        "adapterhub_lite.cli.parts:loaders",
+        "List the precisions in which a base can be loaded, and show one's parameters.",
+    ),
     "predict": ("adapterhub_lite.cli.predict:predict", "Label texts with a trained version."),
     "list": ("adapterhub_lite.cli.registry_read:list_versions", "List what is published."),
     "show": (
@@ -55,6 +71,14 @@ COMMANDS: dict[str, tuple[str, str]] = {
     ),
     "data": ("adapterhub_lite.cli.data:data", "Check rows before training on them."),
     "recipe": ("adapterhub_lite.cli.recipe:recipe", "Print the schema of recipes."),
+    "bake": (
+        "adapterhub_lite.cli.bake:bake",
+        "Merge an adapter into its base, and publish the whole model.",
+    ),
+    "eval": (
+        "adapterhub_lite.cli.eval:evaluate",
+        "Score versions on rows, and compare two of them.",
+    ),
     "export": ("adapterhub_lite.cli.exchange:export", "Write a version in another tool's format."),
     "import": ("adapterhub_lite.cli.exchange:import_", "Publish another tool's folder."),
     "plugins": (

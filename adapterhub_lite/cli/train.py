@@ -30,6 +30,9 @@ _FIELDS: dict[str, tuple[str, ...]] = {
     "name": ("publish",),
     "alias": ("alias",),
     "license": ("license",),
+    "device": ("device",),
+    "text2": ("data", "text2"),
+    "validation": ("data", "validation"),
     "engine": ("objective", "engine"),
     "steps": ("objective", "steps"),
     "layers": ("method", "layers"),
@@ -38,7 +41,9 @@ _FIELDS: dict[str, tuple[str, ...]] = {
 
 _DATA_OPTIONS: tuple[Callable[[Any], Any], ...] = (
     click.option("--test", help="Test rows, in the same form as the training rows."),
+    click.option("--validation", help="Rows to choose and stop by; never trained or tested on."),
     click.option("--text", metavar="COLUMN", help="The column with the text."),
+    click.option("--text2", metavar="COLUMN", help="The column with the second text of a pair."),
     click.option("--label", metavar="COLUMN", help="The column with the label."),
     click.option("--multi-label", is_flag=True, default=None, help="Rows may have many labels."),
     click.option("--label-separator", metavar="TEXT", help="What stands between labels in a cell."),
@@ -59,8 +64,25 @@ _RUN_OPTIONS: tuple[Callable[[Any], Any], ...] = (
     click.option("--license", help="The licence of the result (SPDX)."),
     click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE",
                  help="Set any recipe field, as in --set objective.steps=80."),
-    click.option("--dry-run", is_flag=True, help="Show what would happen, and load nothing."),
+    click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]),
+                 help="Where to train (default: auto)."),
 )  # fmt: skip
+
+_DRY_RUN = click.option("--dry-run", is_flag=True, help="Show what would happen; load nothing.")
+_RESUME = click.option(
+    "--resume",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Go on with an interrupted run of the same recipe: its folder.",
+)
+
+_PART_OPTIONS: tuple[Callable[[Any], Any], ...] = (
+    click.option("--train", "train_file", metavar="FILE", help="Training rows."),
+    click.option("--shots", type=int, help="Sample so many rows of each label."),
+    click.option("--preset", help="A named choice of loader, method and objective."),
+    click.option("--method", help="Which parameters learn (see: ahl methods list)."),
+    click.option("--objective", help="What is optimised (see: ahl objectives list)."),
+    click.option("--loader", help="The base's precision (see: ahl loaders list)."),
+)
 
 
 def _with(options: tuple[Callable[[Any], Any], ...]) -> Callable[[Any], Any]:
@@ -74,18 +96,20 @@ def _with(options: tuple[Callable[[Any], Any], ...]) -> Callable[[Any], Any]:
 
 @click.command(short_help="Train a recipe and publish the result.")
 @click.argument("recipe", type=click.Path(path_type=Path), required=False)
-@click.option("--train", "train_file", metavar="FILE", help="Training rows.")
-@click.option("--shots", type=int, help="Sample so many rows of each label.")
-@click.option("--preset", help="A named choice of loader, method and objective.")
-@click.option("--method", help="Which parameters learn.")
-@click.option("--objective", help="What is optimised.")
-@click.option("--loader", help="In which precision the base is loaded.")
+@_with(_PART_OPTIONS)
 @_with(_DATA_OPTIONS)
 @_with(_RUN_OPTIONS)
+@_DRY_RUN
+@_RESUME
 @json_option
 @shared_options
 def train(
-    recipe: Path | None, overrides: tuple[str, ...], dry_run: bool, as_json: bool, **flags: Any
+    recipe: Path | None,
+    overrides: tuple[str, ...],
+    dry_run: bool,
+    resume: Path | None,
+    as_json: bool,
+    **flags: Any,
 ) -> None:
     """Train RECIPE, a YAML file, and publish the result.
 
@@ -97,7 +121,25 @@ def train(
     from adapterhub_lite.recipes import read_recipe
 
     values = read_recipe(recipe) if recipe else {}
-    _execute(_lay_over(values, flags), overrides, dry_run, as_json)
+    _execute(_lay_over(values, flags), overrides, as_json, dry_run=dry_run, resume=resume)
+
+
+@click.command(short_help="Show what a recipe would do, and load nothing.")
+@click.argument("recipe", type=click.Path(path_type=Path), required=False)
+@_with(_PART_OPTIONS)
+@_with(_DATA_OPTIONS)
+@_with(_RUN_OPTIONS)
+@json_option
+@shared_options
+def plan(recipe: Path | None, overrides: tuple[str, ...], as_json: bool, **flags: Any) -> None:
+    """Show what RECIPE would do: its parts, what learns, the memory it takes, sampled rows.
+
+    It takes the options of ahl train, and is the same as ahl train --dry-run.
+    """
+    from adapterhub_lite.recipes import read_recipe
+
+    values = read_recipe(recipe) if recipe else {}
+    _execute(_lay_over(values, flags), overrides, as_json, dry_run=True)
 
 
 @click.command(short_help="Train a classifier from a few examples per class.")
@@ -112,6 +154,7 @@ def train(
 @click.option("--steps", type=int, help="Most training steps.")
 @_with(_DATA_OPTIONS)
 @_with(_RUN_OPTIONS)
+@_DRY_RUN
 @json_option
 @shared_options
 def fewshot(overrides: tuple[str, ...], dry_run: bool, as_json: bool, **flags: Any) -> None:
@@ -123,7 +166,7 @@ def fewshot(overrides: tuple[str, ...], dry_run: bool, as_json: bool, **flags: A
         flags["layers"] = "all"  # as the library does
     elif flags["layers"] is not None and flags["layers"].isdigit():
         flags["layers"] = int(flags["layers"])
-    _execute(_lay_over({"preset": "setfit"}, flags), overrides, dry_run, as_json)
+    _execute(_lay_over({"preset": "setfit"}, flags), overrides, as_json, dry_run=dry_run)
 
 
 def _lay_over(values: Mapping[str, Any], flags: Mapping[str, Any]) -> dict[str, Any]:
@@ -144,7 +187,12 @@ def _lay_over(values: Mapping[str, Any], flags: Mapping[str, Any]) -> dict[str, 
 
 
 def _execute(
-    values: Mapping[str, Any], overrides: tuple[str, ...], dry_run: bool, as_json: bool
+    values: Mapping[str, Any],
+    overrides: tuple[str, ...],
+    as_json: bool,
+    *,
+    dry_run: bool = False,
+    resume: Path | None = None,
 ) -> None:
     from adapterhub_lite import api
     from adapterhub_lite.cli import train_output as output
@@ -159,5 +207,5 @@ def _execute(
         output.show_plan(plan, as_json)
         return
     with RunProgress(stderr_console()) as progress:
-        result = run_plan(plan, catalogue, registry, [progress])
+        result = run_plan(plan, catalogue, registry, [progress], resume)
     output.show_result(result, as_json)

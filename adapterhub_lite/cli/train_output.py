@@ -1,6 +1,8 @@
 """How ``ahl train`` and ``ahl fewshot`` show a plan and a result."""
 
+import json
 import shlex
+from collections.abc import Sequence
 from typing import Any
 
 import click
@@ -17,9 +19,7 @@ def show_plan(plan: Plan, as_json: bool) -> None:
     """Print what a run would do: recipe, parameters, memory, data, sampled rows."""
     rows = plan.training_rows(plan.recipe.seed)
     step = max(1, len(rows) // SAMPLES)
-    samples = [
-        {"text": rows.texts[i], "labels": list(rows.labels[i])} for i in range(0, len(rows), step)
-    ][:SAMPLES]
+    samples = [rows.records[i] for i in range(0, len(rows), step)][:SAMPLES]
     if as_json:
         emit_json(_plan_json(plan, len(rows), samples))
         return
@@ -34,17 +34,21 @@ def show_plan(plan: Plan, as_json: bool) -> None:
         ("parameters", f"{plan.architecture.parameters:,}"),
         ("trainable", f"{plan.trainable:,} ({share:.1f} %)"),
         ("memory", f"about {_mebibytes(plan.memory.total)}, and activations on top"),
-        ("rows", f"{len(rows)} to train, {len(rows.classes)} labels; {test}"),
+        ("rows", f"{len(rows)} to train{_labels(rows.classes)}; {test}"),
     ]
     for name, value in facts:
         click.echo(f"{name:<12}{value}")
     click.echo("\nsampled rows:")
     for sample in samples:
-        click.echo(f"  [{', '.join(sample['labels'])}] {sample['text'][:100]}")
+        click.echo(f"  {json.dumps(sample, ensure_ascii=False)[:120]}")
     click.echo("\n--dry-run: no weights were loaded, and nothing is published")
 
 
-def _plan_json(plan: Plan, rows: int, samples: list[dict[str, Any]]) -> dict[str, Any]:
+def _labels(classes: Sequence[str]) -> str:
+    return f", {len(classes)} labels" if classes else ""
+
+
+def _plan_json(plan: Plan, rows: int, samples: list[list[Any]]) -> dict[str, Any]:
     return {
         "recipe": plan.resolved_recipe(),
         "base": {"ref": plan.base.ref, "path": plan.base.path, "source": plan.base.source},
@@ -73,7 +77,7 @@ def show_result(result: TrainResult, as_json: bool) -> None:
         _show_seeds(result)
     if best.test:
         _show_scores(best)
-    click.echo(f"kept       the {best.kept} encoder: {best.reason}")
+    click.echo(f"kept       {best.kept}: {best.reason}")
     if best.test is None:
         click.echo("scores     none on test rows; give --test FILE or --holdout 0.2")
     version = str(result.version) if result.version else "not published; give --name NAME"
@@ -90,32 +94,38 @@ def _data_line(plan: Plan) -> str:
     removed = [f"{n} {flaw}" for counts in plan.data.removed.values() for flaw, n in counts.items()]
     left_out = f"left out: {', '.join(removed)}" if removed else "no row left out"
     count = len(plan.data.report.findings)
-    found = f"; {count} findings, see: {check_command(plan.recipe.data)}" if count else ""
+    command = check_command(plan.recipe.data, plan.objective.spec.rows)
+    found = f"; {count} findings, see: {command}" if count else ""
     return f"{len(plan.data.train)} rows to train on, {left_out}{found}"
 
 
 def _show_scores(best: SeedResult) -> None:
     assert best.test is not None
+    width = max((len(metric.name) for metric in best.test.metrics), default=0) + 2
     for metric in best.test.metrics:
         low, high = metric.interval
-        baseline = (
-            f"frozen baseline {best.baseline.value(metric.name):.4f}" if best.baseline else ""
-        )
+        baseline = f"frozen baseline {best.baseline.shown(metric.name)}" if best.baseline else ""
         click.echo(
-            f"{metric.name:<11}{metric.value:.4f}  (95 %: {low:.4f} to {high:.4f})  {baseline}"
+            f"{metric.name:<{width}}{metric.value:.4f}  (95 %: {low:.4f} to {high:.4f})  {baseline}"
         )
-    click.echo(f"           on {best.test.rows} test rows, {best.seconds:.1f} CPU s to fit")
+    click.echo(f"{'':<{width}}on {best.test.rows} test rows, {best.seconds:.1f} CPU s to fit")
+    for note in best.test.notes:
+        click.echo(f"{'':<{width}}{note}")
+    for source, evaluation in best.by_source.items():
+        if head := evaluation.headline:
+            click.echo(f"{source}: {head.name} {head.value:.4f} on {evaluation.rows} test rows")
 
 
 def _show_seeds(result: TrainResult) -> None:
-    head = result.best.test.metrics[0].name if result.best.test else "accuracy"
+    headline = result.best.test.headline if result.best.test else None
+    head = headline.name if headline else "score"
     rows = [
         (
             f"{seed.seed}{' *' if seed.seed == result.best.seed else ''}",
             seed.kept,
             f"{seed.selection:.4f}" if seed.selection is not None else "",
-            f"{seed.test.value(head):.4f}" if seed.test else "",
-            f"{seed.baseline.value(head):.4f}" if seed.baseline else "",
+            seed.test.shown(head) if seed.test else "",
+            seed.baseline.shown(head) if seed.baseline else "",
             f"{seed.seconds:.1f}",
         )
         for seed in result.seeds
@@ -133,6 +143,12 @@ def _show_seeds(result: TrainResult) -> None:
 def _next_command(result: TrainResult) -> str:
     """Return a command to try; the text is the data's, so it is quoted against the shell."""
     rows = result.plan.data.test or result.plan.data.train
-    words = ["ahl", "predict", str(result.version), min(rows.texts, key=len)[:60]]
+    shortest = min(rows.inputs, key=lambda asked: len(str(asked)))
+    words = ["ahl", "predict", str(result.version), *_as_arguments(shortest)]
     home = settings().home
     return shlex.join([*words, "--home", str(home)] if home else words)
+
+
+def _as_arguments(asked: Any) -> list[str]:
+    """Return an input as the words of a command line: a text, or JSON for what is no text."""
+    return [asked[:60] if isinstance(asked, str) else json.dumps(asked, ensure_ascii=False)]

@@ -3,20 +3,20 @@
 import hashlib
 import json
 
-from adapterhub_lite.data.table import TextSet
+from adapterhub_lite.data.rowsets import is_multi_label
+from adapterhub_lite.data.table import RowSet, TextSet
 
 
-def fingerprint(rows: TextSet) -> str:
+def fingerprint(rows: RowSet) -> str:
     """Return the SHA-256, in hex, of the rows as a multiset: their order does not matter.
 
-    Hashed is ``["text-set", multi_label]`` and then each row as ``[text, [labels, sorted]]``: JSON
-    in ASCII, one a line, the rows' lines sorted. Copies of a row count.
+    Hashed is ``["text-set", multi_label]``, or ``[kind]`` where rows are no labelled texts, and
+    then each row's :attr:`~adapterhub_lite.data.table.RowSet.records`: JSON in ASCII, one a line,
+    the rows' lines sorted. Copies of a row count; extras do not.
     """
-    lines = sorted(
-        json.dumps([text, sorted(labels)])
-        for text, labels in zip(rows.texts, rows.labels, strict=True)
-    )
-    head = json.dumps(["text-set", rows.multi_label])
+    lines = sorted(map(json.dumps, rows.records))
+    text_set = isinstance(rows, TextSet)
+    head = json.dumps(["text-set", is_multi_label(rows)] if text_set else [rows.kind])
     return hashlib.sha256("\n".join([head, *lines]).encode("ascii")).hexdigest()
 
 

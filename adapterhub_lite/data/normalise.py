@@ -2,8 +2,17 @@
 
 import re
 import unicodedata
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any, Generic, cast
 
+from adapterhub_lite.data.examples import (
+    Example,
+    Examples,
+    SimilarTexts,
+    TaggedWords,
+    ValuedText,
+)
+from adapterhub_lite.data.rowsets import R
 from adapterhub_lite.data.table import TextSet
 
 # Control characters, soft hyphen, zero-width space, direction marks, word joiner, byte-order mark.
@@ -16,16 +25,21 @@ _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 @dataclass(frozen=True, slots=True)
-class Normalised:
-    """Normalised rows, and how many texts that changed."""
+class Normalised(Generic[R]):
+    """Normalised rows, and how many rows that changed."""
 
-    rows: TextSet
+    rows: R
     changed: int
+
+
+def without_surrogates(text: str) -> str:
+    """Return the text with U+FFFD for each half of a surrogate pair; its length stays."""
+    return _SURROGATE.sub("\ufffd", text)
 
 
 def normalise_text(text: str) -> str:
     """Return the text in NFC, without invisible characters, with single spaces; idempotent."""
-    visible = _SURROGATE.sub("\ufffd", _INVISIBLE.sub("", text))
+    visible = without_surrogates(_INVISIBLE.sub("", text))
     # NFC comes after the removal, which can bring a letter and its accent together.
     return " ".join(unicodedata.normalize("NFC", visible).split())
 
@@ -35,8 +49,35 @@ def fold(text: str) -> str:
     return normalise_text(text).casefold()
 
 
-def normalise(rows: TextSet) -> Normalised:
-    """Normalise every text; labels were normalised when the cells were read."""
-    texts = tuple(map(normalise_text, rows.texts))
-    changed = sum(new != old for new, old in zip(texts, rows.texts, strict=True))
-    return Normalised(TextSet(texts, rows.labels, rows.multi_label), changed)
+def normalise(rows: R) -> Normalised[R]:
+    """Normalise what a model reads as words; labels were normalised when the cells were read.
+
+    Questions, documents, conversations, sources and targets stay as they are: their spaces and
+    lines mean something, offsets count their characters, and they are what is to be written.
+    """
+    if isinstance(rows, TextSet):
+        texts = tuple(map(normalise_text, rows.texts))
+        seconds = tuple(map(normalise_text, rows.seconds))
+        new: Any = replace(rows, texts=texts, seconds=seconds)
+    elif isinstance(rows, Examples):
+        new = replace(rows, items=tuple(map(_normalise_item, rows.items)))
+    else:
+        new = rows
+    changed = sum(a != b for a, b in zip(new.keys, rows.keys, strict=True))
+    return Normalised(cast("R", new), changed)
+
+
+def _normalise_item(item: Example) -> Example:
+    if isinstance(item, TaggedWords):
+        return replace(item, words=tuple(map(normalise_text, item.words)))
+    if isinstance(item, ValuedText):
+        second = None if item.second is None else normalise_text(item.second)
+        return replace(item, text=normalise_text(item.text), second=second)
+    if isinstance(item, SimilarTexts):
+        return replace(
+            item,
+            anchor=normalise_text(item.anchor),
+            positive=normalise_text(item.positive),
+            negative=None if item.negative is None else normalise_text(item.negative),
+        )
+    return item

@@ -1,20 +1,27 @@
 """What a check of the data found: records for a person and, as JSON, for a script."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
-Where = Literal["train", "test"]
+from adapterhub_lite.specs import RowKind
+
+Where = Literal["train", "validation", "test"]
 Severity = Literal["warning", "error"]
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """A row of a set as it was given, counted from 1: the start of its text, its labels."""
+    """A row of a set as it was given, counted from 1: the start of its text, its labels.
+
+    Where a row has no labels, those are what else is true of it: a value, answers, a target.
+    ``source`` names the file that the row is counted in, where there are several.
+    """
 
     row: int
     text: str
     labels: tuple[str, ...]
+    source: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,10 +52,20 @@ class WordCounts:
 
 
 @dataclass(frozen=True, slots=True)
-class SetSummary:
-    """One set of rows. ``classes`` and ``words`` describe the ``usable`` rows.
+class ValueRange:
+    """The numbers of rows that have one."""
 
-    ``normalised`` counts the texts that normalising changed.
+    lowest: float
+    mean: float
+    highest: float
+
+
+@dataclass(frozen=True, slots=True)
+class SetSummary:
+    """One set of rows. ``classes``, ``words`` and ``values`` describe the ``usable`` rows.
+
+    ``normalised`` counts the rows that normalising changed; ``sources`` are the rows of each file,
+    where there are several.
     """
 
     rows: int
@@ -56,16 +73,24 @@ class SetSummary:
     normalised: int
     classes: Mapping[str, int]
     words: WordCounts
+    values: ValueRange | None = None
+    sources: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
 class DataReport:
-    """Everything a check found, most telling first within each set."""
+    """Everything a check found, most telling first within each set.
+
+    ``rows`` is the kind of the rows; ``scheme`` is the one that tags follow, for tagged words.
+    """
 
     near_duplicate: float
     train: SetSummary
     test: SetSummary | None
     findings: tuple[Finding, ...]
+    validation: SetSummary | None = None
+    rows: RowKind = "labelled-text"
+    scheme: str | None = None
 
     @property
     def errors(self) -> tuple[Finding, ...]:
@@ -78,5 +103,9 @@ class DataReport:
         return not self.errors
 
     def to_json(self) -> dict[str, Any]:
-        """Return the report as JSON types, with ``trainable``."""
-        return {"trainable": self.trainable, **asdict(self)}
+        """Return the report as JSON types, with ``trainable``; rows of an only file name none."""
+        return {"trainable": self.trainable, **asdict(self, dict_factory=_without_no_source)}
+
+
+def _without_no_source(items: list[tuple[str, Any]]) -> dict[str, Any]:
+    return {name: value for name, value in items if (name, value) != ("source", "")}

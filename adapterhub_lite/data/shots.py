@@ -1,6 +1,7 @@
 """A few rows of each class."""
 
 from collections import Counter
+from collections.abc import Sequence
 
 from adapterhub_lite.data.hashing import rank
 from adapterhub_lite.data.table import TextSet
@@ -35,17 +36,18 @@ def sample_shots(rows: TextSet, shots: int, seed: int) -> TextSet:
     require_shots(rows, shots)
     counts = Counter(label for labels in rows.labels for label in labels)
     # In single-label data no row serves two classes, so the order of the classes is free.
+    keys = rows.keys
     order = sorted(counts, key=lambda label: (counts[label] if rows.multi_label else 0, label))
     taken: dict[int, None] = {}
     for label in order:
         have = sum(label in rows.labels[index] for index in taken)
-        free = _ordered(rows, [i for i, own in enumerate(rows.labels) if label in own], label, seed)
+        free = _ordered(keys, [i for i, own in enumerate(rows.labels) if label in own], label, seed)
         taken |= dict.fromkeys([i for i in free if i not in taken][: max(0, shots - have)])
     if rows.multi_label:
-        none = _ordered(rows, [i for i, own in enumerate(rows.labels) if not own], "", seed)
+        none = _ordered(keys, [i for i, own in enumerate(rows.labels) if not own], "", seed)
         taken |= dict.fromkeys(none[:shots])
     return rows.select(list(taken))
 
 
-def _ordered(rows: TextSet, indices: list[int], label: str, seed: int) -> list[int]:
-    return sorted(indices, key=lambda index: rank("shots", seed, label, rows.texts[index]))
+def _ordered(keys: Sequence[str], indices: list[int], label: str, seed: int) -> list[int]:
+    return sorted(indices, key=lambda index: rank("shots", seed, label, keys[index]))

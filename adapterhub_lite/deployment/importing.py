@@ -1,21 +1,29 @@
 """Publish another tool's folder as a version."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from adapterhub_lite.catalogue import Catalogue
+from adapterhub_lite.deployment.folders import component
 from adapterhub_lite.errors import PluginError, SelfTestError
+from adapterhub_lite.inference import Predictor
 from adapterhub_lite.inference.artifact import read_artifact_info
 from adapterhub_lite.inference.loading import load_predictor
+from adapterhub_lite.specs import Task
 from adapterhub_lite.training.publish import environment, publish_folder, tensor_count
 
 if TYPE_CHECKING:
-    from adapterhub_lite_registry import Component, ManifestDraft, Registry, Version
+    from adapterhub_lite_registry import ManifestDraft, Registry, Version
 
-PROBES = ("Where is my parcel?", "a")
+PROBES: Final = ("Where is my parcel?", "a")
+TASK_PROBES: Final[Mapping[Task, Sequence[Any]]] = {
+    "token-classification": (("Where", "is", "Ada"), ("a",)),
+    "question-answering": (("Where is it?", "It is here."),),
+}
+"""What a model is tried with whose task takes no plain texts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,8 +78,8 @@ def _draft(
         return ManifestDraft(
             **fields,
             task=info.task,
-            method=_component("method", info.method, catalogue),
-            objective=_component("objective", info.objective, catalogue),
+            method=component("method", info.method, catalogue),
+            objective=component("objective", info.objective, catalogue),
             env=environment(),
             tensors=tensor_count(folder),
         )
@@ -82,26 +90,26 @@ def _draft(
         ) from error
 
 
-def _component(kind: str, name: str, catalogue: Catalogue) -> "Component":
-    from adapterhub_lite_registry import Component
-
-    source = catalogue.offer(kind, name).source
-    return Component(name=name, plugin=source.distribution, plugin_version=source.version)
-
-
 def _try_out(
     folder: Path, draft: "ManifestDraft", registry: "Registry", catalogue: Catalogue
 ) -> None:
     """Load what will be published as its users will; raises SelfTestError when it cannot answer."""
-    import numpy as np
-
     predictor = load_predictor(str(folder), registry, catalogue)
     labels = draft.signature.labels if draft.signature else ()
-    if predictor.classes != labels or not np.isfinite(predictor.predict_proba(PROBES)).all():
+    if predictor.classes != labels or not _answers(predictor):
         raise SelfTestError(
-            "the imported model does not answer with a probability for each label",
+            "the imported model does not answer with a finite number for each label",
             hint="nothing was published",
         )
+
+
+def _answers(predictor: Predictor) -> bool:
+    """Say whether a model answers at all; a classifier, whether its probabilities are finite."""
+    import numpy as np
+
+    if predictor.task == "text-classification":
+        return bool(np.isfinite(predictor.predict_proba(PROBES)).all())
+    return len(predictor.predict(TASK_PROBES.get(predictor.task, PROBES))) > 0
 
 
 def _write_card(folder: Path, name: str, form: str, draft: "ManifestDraft") -> None:

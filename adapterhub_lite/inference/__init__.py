@@ -1,5 +1,5 @@
 """Any version becomes a predictor."""
 
-from adapterhub_lite.inference.predictor import Prediction, Predictor
+from adapterhub_lite.inference.predictor import Predictor
 
-__all__ = ["Prediction", "Predictor"]
+__all__ = ["Predictor"]

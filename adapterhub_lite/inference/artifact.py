@@ -1,21 +1,45 @@
 """``adapterhub.json``: what a version's folder says of how to load it, by names alone."""
 
 import json
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any
 
+from pydantic import TypeAdapter, ValidationError
+
+from adapterhub_lite.bases import Fingerprint
 from adapterhub_lite.errors import IntegrityError, NotFoundError
+from adapterhub_lite.specs import Head, Task
 
 ARTIFACT_FILE = "adapterhub.json"
 
 
-@dataclass(frozen=True, slots=True)
-class ArtifactInfo:
-    """The task, and the names of the plugins that load the folder; never an import path."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NeededBase:
+    """The base that an adapter is loaded onto: what the recipe called it, and what it has to be."""
 
-    task: str
+    ref: str
+    fingerprint: Fingerprint
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ArtifactInfo:
+    """The task, and the names of the plugins that load the folder; never an import path.
+
+    ``base`` is None for a whole model, which is loaded from the folder itself.
+    """
+
+    task: Task
     method: str
     objective: str
+    loader: str = "fp32"
+    loader_params: Mapping[str, Any] = field(default_factory=dict)
+    head: Head = field(default_factory=Head)
+    base: NeededBase | None = None
+
+
+_ADAPTER = TypeAdapter(ArtifactInfo)
 
 
 def write_artifact_info(folder: Path, info: ArtifactInfo) -> None:
@@ -31,16 +55,13 @@ def read_artifact_info(folder: Path) -> ArtifactInfo:
     """
     file = folder / ARTIFACT_FILE
     try:
-        values = json.loads(file.read_text(encoding="utf-8"))
-        return ArtifactInfo(
-            task=str(values["task"]),
-            method=str(values["method"]),
-            objective=str(values["objective"]),
-        )
+        return _ADAPTER.validate_json(file.read_bytes())
     except FileNotFoundError:
         raise NotFoundError(
             f"{folder} is not a trained version: it has no {ARTIFACT_FILE}",
             hint="give a registry reference (see: ahl list), or a folder from ahl checkout",
         ) from None
-    except (ValueError, KeyError, TypeError) as error:
-        raise IntegrityError(f"{file} does not parse: {error}") from error
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(map(str, first["loc"]))
+        raise IntegrityError(f"{file} does not parse: {place} {first['msg']}".lower()) from error

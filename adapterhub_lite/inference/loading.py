@@ -1,29 +1,105 @@
 """From a reference to a predictor."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from adapterhub_lite.bases import fingerprint, resolve_base
 from adapterhub_lite.catalogue import Catalogue
-from adapterhub_lite.errors import NotFoundError
-from adapterhub_lite.inference.artifact import read_artifact_info
+from adapterhub_lite.errors import BaseModelError, NotFoundError
+from adapterhub_lite.inference.artifact import ArtifactInfo, NeededBase, read_artifact_info
 from adapterhub_lite.inference.predictor import Predictor
+from adapterhub_lite.protocols import LoadedBase, Scorer
+from adapterhub_lite.recipes import validate
+from adapterhub_lite.specs import ResolvedBase
+from adapterhub_lite.transformer import load_tokenizer
 
 if TYPE_CHECKING:
     from adapterhub_lite_registry import Registry
 
 
 def load_predictor(
-    ref: str, registry: "Registry", catalogue: Catalogue, *, device: str = "cpu"
+    ref: str,
+    registry: "Registry",
+    catalogue: Catalogue,
+    *,
+    device: str = "cpu",
+    base: str | None = None,
+    any_base: bool = False,
 ) -> Predictor:
     """Load a registry version, every byte verified, or a folder.
 
     A name in the registry wins over a folder of the same name; ``./name`` is always the folder.
+    ``base`` says where an adapter's base lies now; with ``any_base`` it may be another one.
     """
     folder, name = resolve_artifact(ref, registry)
     info = read_artifact_info(folder)
-    method = catalogue.implementation(catalogue.method(info.method))
+    catalogue.method(info.method)  # a plugin that is absent is named first
+    rows = catalogue.objective(info.objective).rows
+    found = find_base(folder, info, registry, catalogue, base=base, any_base=any_base)
+    scorer = load_scorer(folder, info, found, catalogue, device)
+    return Predictor(scorer, name, info.task, rows)
+
+
+def load_scorer(
+    folder: Path, info: ArtifactInfo, base: ResolvedBase, catalogue: Catalogue, device: str
+) -> Scorer:
+    """Load an artifact's folder onto ``base`` into a scorer."""
     objective = catalogue.implementation(catalogue.objective(info.objective))
-    return Predictor(objective.load(method.load(folder, device), folder), name)
+    scorer: Scorer = objective.load(load_model(folder, info, base, catalogue, device), folder)
+    return scorer
+
+
+def load_model(
+    folder: Path, info: ArtifactInfo, base: ResolvedBase, catalogue: Catalogue, device: str
+) -> LoadedBase:
+    """Load an artifact's folder onto ``base``: by its loader, then by its method.
+
+    The tokenizer is the artifact's own, with the chat template that it was trained with.
+    """
+    spec = catalogue.loader(info.loader)
+    params = validate(spec.params, info.loader_params, where="loader")
+    loaded = catalogue.implementation(spec).load(base, info.head, params, device)
+    if info.base is not None:
+        loaded = replace(loaded, tokenizer=load_tokenizer(folder))
+    method = catalogue.implementation(catalogue.method(info.method))
+    attached: LoadedBase = method.load(loaded, folder)
+    return attached
+
+
+def find_base(
+    folder: Path,
+    info: ArtifactInfo,
+    registry: "Registry",
+    catalogue: Catalogue,
+    *,
+    base: str | None = None,
+    any_base: bool = False,
+) -> ResolvedBase:
+    """Return what an artifact's weights are loaded onto: the folder itself, or its base.
+
+    Raises BaseModelError when the base is not found, or is another than it was trained on.
+    """
+    if info.base is None:
+        return ResolvedBase(ref=str(folder), path=str(folder), source="artifact")
+    found = resolve_base(base or info.base.ref, catalogue, registry)
+    if not any_base:
+        _require_same(found, info.base)
+    return found
+
+
+def _require_same(found: ResolvedBase, needed: NeededBase) -> None:
+    """Refuse another base: an adapter on it would answer, and wrongly."""
+    now = fingerprint(found)
+    parts = ("config", "weights", "tokenizer")
+    other = [p for p in parts if getattr(now, p) != getattr(needed.fingerprint, p)]
+    if other:
+        raise BaseModelError(
+            f"the adapter was trained on another base than {found.ref!r}: its "
+            f"{' and '.join(other)} differ",
+            ref=found.ref,
+            hint="give the right one with --base, or insist on this one with --any-base",
+        )
 
 
 def is_path(ref: str) -> bool:

@@ -1,96 +1,129 @@
 """A loaded version that answers."""
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
-from adapterhub_lite.evaluation import decide
+from adapterhub_lite.data.inputs import normalise_input, words_of
+from adapterhub_lite.data.table import RowSet
+from adapterhub_lite.errors import CapabilityError
+from adapterhub_lite.inference.similarity import pairs_to_texts, texts_to_pairs
+from adapterhub_lite.predictions import Classified, Generated, Prediction, Tagged, Valued
 from adapterhub_lite.protocols import Scorer
+from adapterhub_lite.scoring import ProbabilityScorer, Scored
+from adapterhub_lite.specs import RowKind, Task
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-
-@dataclass(frozen=True, slots=True)
-class Prediction:
-    """The answer for one text.
-
-    ``labels`` is the likeliest label alone, or all labels over the threshold where a text may
-    have several; ``probabilities`` has every label, the likeliest first.
-    """
-
-    text: str
-    labels: tuple[str, ...]
-    probabilities: Mapping[str, float]
-
-    @property
-    def label(self) -> str | None:
-        """The likeliest of ``labels``; None when no label reached the threshold."""
-        return self.labels[0] if self.labels else None
-
-    @property
-    def score(self) -> float:
-        """The probability of the likeliest label."""
-        return next(iter(self.probabilities.values()))
+Progress = Callable[[int], None]
 
 
 class Predictor:
-    """Answers for texts; ``name`` is the version or folder it was loaded from."""
+    """Answers inputs of one task; ``name`` is the version or folder it was loaded from.
 
-    def __init__(self, scorer: Scorer, name: str) -> None:
+    An input is a text, or what the task takes: a pair of texts (with ``pairs``), a question and its
+    context, a list of words or of chat messages. It is asked in the form that training normalised
+    its rows to, and given back as it was.
+    """
+
+    def __init__(
+        self, scorer: Scorer, name: str, task: Task, rows_kind: RowKind, *, pairs: bool = True
+    ) -> None:
         self._scorer = scorer
+        self._pairs = pairs
         self.name = name
+        self.task: Task = task
+        self.rows_kind: RowKind = rows_kind
 
     @property
     def classes(self) -> tuple[str, ...]:
-        """The labels, in the order of the columns of :meth:`predict_proba`."""
+        """The labels, in the order of the columns of :meth:`predict_proba`; often none."""
         return self._scorer.classes
 
     @property
     def multi_label(self) -> bool:
         """Whether a text may get several labels."""
-        return self._scorer.multi_label
+        return isinstance(self._scorer, ProbabilityScorer) and self._scorer.multi_label
+
+    def predict(self, inputs: Sequence[Any], progress: Progress | None = None) -> list[Prediction]:
+        """Return a prediction for each input, in order; they are batched by length inside.
+
+        A text that is asked of a chat model is one turn of the user; a model that learnt plain
+        prompts goes on from it as it stands. A pair asked of an embedding model is compared.
+        Raises TypeError for an input that the task does not take.
+        """
+        asked = self._normalised(inputs)
+        if self.task == "sentence-similarity":
+            found = self._scorer.predict(pairs_to_texts(asked), _up_to(len(asked), progress))
+            return texts_to_pairs(inputs, found)
+        answers = self._predict(asked, progress)
+        return [_as_given(one, given) for one, given in zip(answers, inputs, strict=True)]
 
     def predict_proba(
-        self, texts: Sequence[str], progress: Callable[[int], None] | None = None
+        self, inputs: Sequence[Any], progress: Progress | None = None
     ) -> "NDArray[np.float64]":
-        """Return probabilities (texts, classes); ``progress`` is called with texts done."""
-        _refuse_what_is_no_text(texts)
-        return self._scorer.predict_proba(_cleaned(texts), progress)
+        """Return probabilities (texts, classes); ``progress`` is called with texts done.
 
-    def predict(
-        self, texts: Sequence[str], progress: Callable[[int], None] | None = None
-    ) -> list[Prediction]:
-        """Return a prediction for each text, in order; texts are batched by length inside."""
-        probabilities = self.predict_proba(texts, progress)
-        decision = decide(probabilities, self.multi_label, self._scorer.threshold)
-        return [
-            self._prediction(text, row, chosen)
-            for text, row, chosen in zip(texts, probabilities, decision, strict=True)
-        ]
+        Raises CapabilityError for a model that is no classifier.
+        """
+        if not isinstance(self._scorer, ProbabilityScorer):
+            raise CapabilityError(
+                f"{self.name} has no class probabilities: its task is {self.task}",
+                hint="use predict",
+            )
+        return self._scorer.predict_proba(self._normalised(inputs), progress)
 
-    def _prediction(
-        self, text: str, row: "NDArray[np.float64]", chosen: "NDArray[np.bool_]"
-    ) -> Prediction:
-        order = (-row).argsort(kind="stable")
-        return Prediction(
-            text=text,
-            labels=tuple(self.classes[i] for i in order if chosen[i]),
-            probabilities={self.classes[i]: float(row[i]) for i in order},
-        )
+    def score(self, rows: RowSet, progress: Progress | None = None) -> Scored:
+        """Answer rows whose truth is known, for metrics."""
+        return self._scorer.score(rows, progress)
+
+    def _predict(self, asked: Sequence[Any], progress: Progress | None) -> list[Prediction]:
+        if self.rows_kind == "dialogue" and any(isinstance(one, str) for one in asked):
+            turns = [_as_turn(one) if isinstance(one, str) else one for one in asked]
+            try:
+                return self._scorer.predict(turns, progress)
+            except CapabilityError:
+                pass  # it learnt plain prompts, and refuses messages before anything is computed
+        return self._scorer.predict(asked, progress)
+
+    def _normalised(self, inputs: Sequence[Any]) -> list[Any]:
+        if isinstance(inputs, str):
+            raise TypeError("predict takes a list of texts, or other inputs, not one text")
+        return [self._normalised_one(number, item) for number, item in enumerate(inputs)]
+
+    def _normalised_one(self, number: int, item: Any) -> Any:
+        try:
+            asked = normalise_input(self.rows_kind, item)
+        except TypeError as error:
+            raise TypeError(f"input {number} is {error}") from None
+        reads_one = self.rows_kind in ("labelled-text", "valued-text") and not self._pairs
+        if reads_one and not isinstance(asked, str):
+            raise CapabilityError(
+                f"{self.name} reads one text, and input {number} is a pair",
+                hint="ask it with texts",
+            )
+        return asked
 
 
-def _refuse_what_is_no_text(texts: Sequence[str]) -> None:
-    if isinstance(texts, str):
-        raise TypeError("predict takes a list of texts, not one text")
-    for number, text in enumerate(texts):
-        if not isinstance(text, str):
-            raise TypeError(f"text {number} is {type(text).__name__}, not str")
+def _up_to(most: int, progress: Progress | None) -> Progress | None:
+    """Count the two texts of a pair no further than the inputs, so that a bar does not run over."""
+    return None if progress is None else lambda done: progress(min(done, most))
 
 
-def _cleaned(texts: Sequence[str]) -> list[str]:
-    """Normalise texts as training did: a model is asked in the form that it learnt from."""
-    from adapterhub_lite.data.normalise import normalise_text
+def _as_turn(text: str) -> list[dict[str, str]]:
+    return [{"role": "user", "content": text}]
 
-    return [normalise_text(text) for text in texts]
+
+def _as_given(prediction: Prediction, given: Any) -> Prediction:
+    """Put what was asked back as it was given: only the model needs it in another form."""
+    match prediction:
+        case Classified() | Valued():
+            return replace(prediction, text=given if isinstance(given, str) else tuple(given))
+        case Tagged():
+            return replace(prediction, words=words_of(given))
+        case Generated():
+            return replace(prediction, prompt=given)
+        case _:
+            return prediction

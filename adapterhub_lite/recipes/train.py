@@ -1,6 +1,6 @@
 """The training recipe."""
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, ConfigDict, Field
 
@@ -49,6 +49,9 @@ class TrainRecipe(RecipeModel):
 
     data: DataSection
     """Which rows to train and test on."""
+
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    """Where to train; auto takes a GPU when there is one."""
 
     seed: int = Field(default=0, ge=0, lt=2**53)
     """The first seed: it draws the shots and orders the training."""

@@ -69,7 +69,7 @@ def _scores(best: "SeedResult", seeds: "Sequence[SeedResult]") -> str:
     ]
     for metric in best.test.metrics:
         low, high = metric.interval
-        baseline = f"{best.baseline.value(metric.name):.4f}" if best.baseline else ""
+        baseline = best.baseline.shown(metric.name) if best.baseline else ""
         row = f"| {metric.name} | {metric.value:.4f} | {low:.4f} to {high:.4f} | {baseline} |"
         lines.append(row)
     if len(seeds) > 1:

@@ -61,7 +61,7 @@ def _metric_rows(
         return []
     rows = []
     for metric in best.test.metrics:
-        baseline = f"{best.baseline.value(metric.name):.4f}" if best.baseline else ""
+        baseline = best.baseline.shown(metric.name) if best.baseline else ""
         low, high = metric.interval
         value = f"{metric.value:.4f} ({low:.4f} to {high:.4f})"
         rows.append((metric.name, value, baseline, _mean_text(seeds, metric.name)))

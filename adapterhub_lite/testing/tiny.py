@@ -37,15 +37,25 @@ TINY_ROWS: Final[tuple[tuple[str, str], ...]] = (
 """Eighteen rows of three labels that share no telling word."""
 
 SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
+ROLES: Final = {
+    "pad": "[PAD]",
+    "bos": "[CLS]",
+    "eos": "[SEP]",
+    "cls": "[CLS]",
+    "sep": "[SEP]",
+    "decoder_start": "[PAD]",
+}
+"""What a config calls a token, and which one it is."""
 
 
 def write_tiny_model(folder: Path, model_type: str = "bert", seed: int = 0, **config: Any) -> Path:
     """Write a random model of any type that transformers knows, with a word-level tokenizer.
 
-    The sizes are 32 wide, 3 layers, 4 heads; ``config`` overrides what the type's config takes.
+    A decoder is saved with its language-model head, as it is published. The sizes are 32 wide, 3
+    layers, 4 heads; ``config`` overrides what the type's config takes.
     """
     import torch
-    from transformers import AutoConfig, AutoModel
+    from transformers import AutoConfig
 
     tokenizer = _tokenizer()
     sizes = {
@@ -56,18 +66,30 @@ def write_tiny_model(folder: Path, model_type: str = "bert", seed: int = 0, **co
         "intermediate_size": 64,
         "max_position_embeddings": 80,
         **{
-            f"{name}_token_id": tokenizer.pad_token_id
-            for name in ("pad", "bos", "eos", "cls", "sep")
+            f"{name}_token_id": tokenizer.convert_tokens_to_ids(token)
+            for name, token in ROLES.items()
         },
     }
     generator_state = torch.get_rng_state()
     torch.manual_seed(seed)
-    model = AutoModel.from_config(AutoConfig.for_model(model_type, **{**sizes, **config}))
+    made = AutoConfig.for_model(model_type, **{**sizes, **config})
+    model = _published_class(made).from_config(made)
     torch.set_rng_state(generator_state)
     with quiet_transformers():
         model.save_pretrained(folder)
         tokenizer.save_pretrained(folder)
     return folder
+
+
+def _published_class(config: Any) -> Any:
+    """Return the class that a model of this type is usually saved as."""
+    import transformers
+
+    if config.is_encoder_decoder:
+        return transformers.AutoModelForSeq2SeqLM
+    if type(config) in transformers.MODEL_FOR_MASKED_LM_MAPPING:
+        return transformers.AutoModel
+    return transformers.AutoModelForCausalLM
 
 
 def _tokenizer() -> Any:
@@ -82,4 +104,5 @@ def _tokenizer() -> Any:
         special_tokens=[(name, vocabulary[name]) for name in ("[CLS]", "[SEP]")],
     )
     names = {f"{special.strip('[]').lower()}_token": special for special in SPECIAL}
+    names |= {"bos_token": ROLES["bos"], "eos_token": ROLES["eos"]}
     return PreTrainedTokenizerFast(tokenizer_object=words, **names)

@@ -4,9 +4,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from adapterhub_lite.bases import fingerprint
 from adapterhub_lite.catalogue import Catalogue
 from adapterhub_lite.errors import StorageError
-from adapterhub_lite.inference.artifact import ArtifactInfo, write_artifact_info
+from adapterhub_lite.inference.artifact import ArtifactInfo, NeededBase, write_artifact_info
 from adapterhub_lite.protocols import Attached, Outcome
 from adapterhub_lite.reports import write_card, write_report
 
@@ -44,11 +45,25 @@ def write_artifact(
             f"the weights cannot be written: {error}",
             hint="free some space, or choose another place with --home; nothing was published",
         ) from error
-    info = ArtifactInfo(plan.objective.spec.task, plan.method.spec.name, plan.objective.spec.name)
-    write_artifact_info(folder, info)
+    write_artifact_info(folder, _info(plan))
     recipe = yaml.safe_dump(plan.resolved_recipe(), sort_keys=False, allow_unicode=True)
     (folder / RECIPE_FILE).write_text(recipe, encoding="utf-8")
     write_card(folder / "README.md", plan, best, seeds)
     report = folder / REPORT_FILE
     write_report(report, plan, best, seeds, events)
     return report
+
+
+def _info(plan: "Plan") -> ArtifactInfo:
+    needs_base = plan.method.spec.needs_base
+    return ArtifactInfo(
+        task=plan.objective.spec.task,
+        method=plan.method.spec.name,
+        objective=plan.objective.spec.name,
+        loader=plan.loader.spec.name,
+        loader_params=plan.loader.params.model_dump(mode="json"),
+        head=plan.head,
+        base=NeededBase(ref=plan.base.ref, fingerprint=fingerprint(plan.base))
+        if needs_base
+        else None,
+    )

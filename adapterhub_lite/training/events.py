@@ -15,14 +15,19 @@ class RunLog:
     """Writes events to a run's folder and tells listeners and plugins of each."""
 
     def __init__(
-        self, folder: Path, catalogue: Catalogue, listeners: Sequence[Listener] = ()
+        self,
+        folder: Path,
+        catalogue: Catalogue,
+        listeners: Sequence[Listener] = (),
+        *,
+        resume: bool = False,
     ) -> None:
-        folder.mkdir(parents=True)
+        folder.mkdir(parents=True, exist_ok=resume)
         self.folder = folder
         self._catalogue = catalogue
         self._listeners = listeners
         self.file = folder / "events.jsonl"
-        self._stream = self.file.open("w", encoding="utf-8")
+        self._stream = self.file.open("a", encoding="utf-8")  # a resumed run goes on below
 
     def emit(self, event: str, **fields: Any) -> None:
         """Append an event; the line is in the file before anybody is told."""
@@ -41,8 +46,10 @@ class RunLog:
 class SeedRun:
     """One seed's view of a run, as an objective sees it."""
 
-    def __init__(self, log: RunLog, seed: int) -> None:
+    def __init__(self, log: RunLog, seed: int, *, resume: bool = False) -> None:
         self.seed = seed
+        self.folder = log.folder / f"seed-{seed}"
+        self.resume = resume
         self._log = log
 
     def emit(self, event: str, **fields: Any) -> None:

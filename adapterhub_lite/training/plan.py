@@ -10,10 +10,12 @@ from adapterhub_lite.bases import resolve_base
 from adapterhub_lite.catalogue import Catalogue
 from adapterhub_lite.data.prepare import PreparedData, prepare
 from adapterhub_lite.data.shots import sample_shots
-from adapterhub_lite.data.table import TextSet
+from adapterhub_lite.data.table import RowSet, TextSet
 from adapterhub_lite.errors import CapabilityError, DataError, RecipeError
+from adapterhub_lite.protocols import TrainingData
 from adapterhub_lite.recipes import TrainRecipe, validate
-from adapterhub_lite.specs import LoaderSpec, MethodSpec, ObjectiveSpec, ResolvedBase
+from adapterhub_lite.specs import Head, LoaderSpec, MethodSpec, ObjectiveSpec, ResolvedBase
+from adapterhub_lite.training.fit import check_fit
 from adapterhub_lite.training.parts import ResolvedPart, apply_preset, resolve_part
 
 if TYPE_CHECKING:
@@ -46,6 +48,7 @@ class Plan:
     objective: ResolvedPart[ObjectiveSpec]
     base: ResolvedBase
     architecture: Architecture
+    head: Head
     data: PreparedData
     trainable: int
     memory: MemoryEstimate
@@ -60,10 +63,17 @@ class Plan:
         }
         return {**values, **parts}
 
-    def training_rows(self, seed: int) -> TextSet:
+    def training_rows(self, seed: int) -> RowSet:
         """Return the rows that a run with this seed trains on."""
-        shots = self.recipe.data.shots
-        return self.data.train if shots is None else sample_shots(self.data.train, shots, seed)
+        shots, rows = self.recipe.data.shots, self.data.train
+        if shots is None or not isinstance(rows, TextSet):
+            return rows
+        return sample_shots(rows, shots, seed)
+
+    def training_data(self, seed: int) -> TrainingData:
+        """Return what a run with this seed trains and validates on."""
+        rows = self.training_rows(seed)
+        return TrainingData(rows, self.data.validation, self.data.sources)
 
 
 def make_plan(values: Mapping[str, Any], catalogue: Catalogue, registry: "Registry") -> Plan:
@@ -87,13 +97,20 @@ def make_plan(values: Mapping[str, Any], catalogue: Catalogue, registry: "Regist
     objective = resolve_part("objective", recipe.objective, objective_spec, catalogue)
     base = resolve_base(recipe.base, catalogue, registry)
     architecture = read_architecture(Path(base.path), base.ref)
-    _check_fit(loader, method, objective, base, architecture, catalogue)
-    data = prepare(recipe.data, catalogue)
+    check_fit(loader, method, objective, base, architecture, catalogue)
+    spec = objective.spec
+    data = prepare(recipe.data, catalogue, rows=spec.rows, pairs=spec.pairs)
     _check_rows(data.train, recipe, objective, catalogue)
-    trainable = catalogue.implementation(method.spec).count_trainable(architecture, method.params)
+    head: Head = catalogue.implementation(spec).head(data.train, objective.params)
+    implementation = catalogue.implementation(method.spec)
+    for problem in implementation.check(architecture, head, method.params):
+        raise CapabilityError(f"the method {method.spec.name!r} does not fit: {problem}")
+    trainable = implementation.count_trainable(architecture, head, method.params)
     weights = int(architecture.parameters * loader.spec.bytes_per_parameter)
     memory = MemoryEstimate(weights, trainable * GRADIENT_AND_ADAM_BYTES)
-    return Plan(recipe, loader, method, objective, base, architecture, data, trainable, memory)
+    return Plan(
+        recipe, loader, method, objective, base, architecture, head, data, trainable, memory
+    )
 
 
 def _parts_without_names_set_aside(values: Mapping[str, Any]) -> dict[str, None]:
@@ -117,65 +134,21 @@ def _check_names(recipe: TrainRecipe) -> None:
             raise RecipeError("'alias' needs a 'publish': an alias points to a version")
 
 
-def _check_fit(
-    loader: ResolvedPart[LoaderSpec],
-    method: ResolvedPart[MethodSpec],
-    objective: ResolvedPart[ObjectiveSpec],
-    base: ResolvedBase,
-    architecture: Architecture,
-    catalogue: Catalogue,
-) -> None:
-    """Refuse what the specs say does not work together; the hint is the nearest thing that does."""
-    family = architecture.family
-    if family not in objective.spec.families and not (
-        architecture.sentence_transformer and "encoder" in objective.spec.families
-    ):
-        wanted = " or ".join(sorted(objective.spec.families))
-        raise CapabilityError(
-            f"the objective {objective.spec.name!r} needs an {wanted}, and the base {base.ref!r} "
-            f"({architecture.model_type}) is {_with_article(family)}",
-            hint="use base: minilm, or any BERT-like model",
-        )
-    if family not in method.spec.families:
-        raise CapabilityError(
-            f"the method {method.spec.name!r} cannot be attached to {_with_article(family)} like "
-            f"{base.ref!r}",
-            hint=_nearest_method(catalogue, lambda spec: family in spec.families),
-        )
-    if loader.spec.quantised and not method.spec.quantised_base:
-        raise CapabilityError(
-            f"the method {method.spec.name!r} cannot train on a base that the loader "
-            f"{loader.spec.name!r} has quantised",
-            hint=_nearest_method(catalogue, lambda spec: spec.quantised_base),
-        )
-    problems = catalogue.implementation(method.spec).check(architecture, method.params)
-    if problems:
-        raise CapabilityError(f"the method {method.spec.name!r} does not fit: {problems[0]}")
-
-
-def _with_article(noun: str) -> str:
-    return f"{'an' if noun[0] in 'aeiou' else 'a'} {noun}"
-
-
-def _nearest_method(catalogue: Catalogue, fits: Any) -> str:
-    names = [offer.spec.name for offer in catalogue.usable("method") if fits(offer.spec)]
-    return f"methods that can: {', '.join(names)}" if names else "no installed method can"
-
-
 def _check_rows(
-    rows: TextSet,
+    rows: RowSet,
     recipe: TrainRecipe,
     objective: ResolvedPart[ObjectiveSpec],
     catalogue: Catalogue,
 ) -> None:
-    if rows.multi_label and not objective.spec.multi_label:
+    if isinstance(rows, TextSet) and rows.multi_label and not objective.spec.multi_label:
         raise CapabilityError(
             f"the objective {objective.spec.name!r} trains on one label a row",
             hint=_multi_label_objectives(catalogue),
         )
     problems: Iterable[str] = catalogue.implementation(objective.spec).check(rows, objective.params)
     for problem in problems:
-        raise DataError(f"{recipe.data.train}: {problem}", path=recipe.data.train)
+        first = next(iter(recipe.data.training_files.values()))
+        raise DataError(f"{first}: {problem}", path=first)
 
 
 def _multi_label_objectives(catalogue: Catalogue) -> str:

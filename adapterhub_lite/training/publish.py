@@ -1,14 +1,16 @@
 """Publish a run's folder as an immutable version with its manifest."""
 
 import platform
+from collections.abc import Mapping
 from importlib.metadata import version as installed_version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
-from adapterhub_lite.architecture import read_headers, weight_files
+from adapterhub_lite.architecture import read_header
 from adapterhub_lite.bases import fingerprint
 from adapterhub_lite.errors import NonFiniteError
 from adapterhub_lite.evaluation import Evaluation
+from adapterhub_lite.specs import RowKind
 
 if TYPE_CHECKING:
     from adapterhub_lite.training.parts import ResolvedPart
@@ -16,7 +18,26 @@ if TYPE_CHECKING:
     from adapterhub_lite.training.results import SeedResult
     from adapterhub_lite_registry import Component, ManifestDraft, Metric, Registry, Version
 
-ENVIRONMENT = ("torch", "transformers", "safetensors", "scikit-learn", "numpy", "adapterhub-lite")
+ENVIRONMENT = (
+    "torch",
+    "transformers",
+    "peft",
+    "safetensors",
+    "scikit-learn",
+    "numpy",
+    "adapterhub-lite",
+)
+INPUTS: Final[Mapping[RowKind, tuple[str, ...]]] = {
+    "labelled-text": ("text",),
+    "tagged-words": ("words",),
+    "valued-text": ("text",),
+    "question": ("question", "context"),
+    "document": ("text",),
+    "dialogue": ("messages",),
+    "source-target": ("source",),
+    "similar-texts": ("text",),
+}
+"""Row kind → the names of what a model trained on it is asked with."""
 ROLES = {
     ".safetensors": "weights",
     "report.html": "report",
@@ -68,7 +89,7 @@ def _draft(folder: Path, plan: "Plan", best: "SeedResult") -> "ManifestDraft":
         (Parent(digest=plan.base.revision, role="base"),) if plan.base.source == "registry" else ()
     )
     return ManifestDraft(
-        kind="classifier",
+        kind="adapter" if plan.method.spec.needs_base else "model",
         task=plan.objective.spec.task,
         base=Base(
             ref=plan.base.ref,
@@ -86,7 +107,7 @@ def _draft(folder: Path, plan: "Plan", best: "SeedResult") -> "ManifestDraft":
         hyperparameters=_hyperparameters(plan, best),
         seed=best.seed,
         dataset=Dataset(
-            id=plan.recipe.data.train,
+            id=", ".join(plan.recipe.data.training_files.values()),
             split="train",
             rows=best.rows,
             sha256=plan.data.fingerprints["train"],
@@ -96,7 +117,7 @@ def _draft(folder: Path, plan: "Plan", best: "SeedResult") -> "ManifestDraft":
         recipe=plan.resolved_recipe(),
         env=environment(),
         license=plan.recipe.license,
-        signature=Signature(inputs=("text",), labels=plan.data.train.classes),
+        signature=Signature(inputs=INPUTS[plan.objective.spec.rows], labels=plan.head.labels),
         tensors=tensor_count(folder),
     )
 
@@ -114,7 +135,11 @@ def _hyperparameters(plan: "Plan", best: "SeedResult") -> dict[str, Any]:
         "objective": plan.objective.params.model_dump(mode="json"),
         "loader": plan.loader.params.model_dump(mode="json"),
     }
-    return {**chosen, "chosen": {"kept": best.kept, **best.hyperparameters}}
+    signatures = (
+        {m.name: m.signature for m in best.test.metrics if m.signature} if best.test else {}
+    )
+    told = {"signatures": signatures} if signatures else {}
+    return {**chosen, "chosen": {"kept": best.kept, **best.hyperparameters}, **told}
 
 
 def _metrics(best: "SeedResult") -> tuple["Metric", ...]:
@@ -125,6 +150,7 @@ def _metrics(best: "SeedResult") -> tuple["Metric", ...]:
         for name, value in best.candidates.items()
     ]
     evaluations: dict[str, Evaluation | None] = {"": best.test, "baseline_": best.baseline}
+    evaluations |= {f"{source}_": evaluation for source, evaluation in best.by_source.items()}
     for prefix, evaluation in evaluations.items():
         if evaluation is None:
             continue
@@ -143,22 +169,26 @@ def _metrics(best: "SeedResult") -> tuple["Metric", ...]:
 
 
 def tensor_count(folder: Path) -> Any:
-    """Count the tensors of a model folder by dtype.
+    """Count the tensors of a version's folder by dtype: the model's or adapter's, and the head's.
 
-    Raises NonFiniteError when a weight is NaN or infinite: such a model is not published.
+    Raises NonFiniteError when a weight is NaN or infinite: such a model is not published. A head
+    may be infinite: a label that every training row carries is certain.
     """
     from safetensors import safe_open
 
     from adapterhub_lite_registry import Tensors
 
-    headers = read_headers(folder, folder.name)
     dtypes: dict[str, int] = {}
-    for info in headers.values():
-        dtypes[info.dtype] = dtypes.get(info.dtype, 0) + 1
-    for file in weight_files(folder, folder.name):
+    infinite = 0
+    for file in sorted(folder.glob("*.safetensors")):
+        for info in read_header(file, folder.name).values():
+            dtypes[info.dtype] = dtypes.get(info.dtype, 0) + 1
         with safe_open(file, framework="pt") as tensors:
             for name in tensors.keys():  # noqa: SIM118  (not a dict: it cannot be iterated)
                 tensor = tensors.get_tensor(name)
-                if tensor.is_floating_point() and not tensor.isfinite().all():
+                if not tensor.is_floating_point() or tensor.isfinite().all():
+                    continue
+                if role_of(file) != "head" or tensor.isnan().any():
                     raise NonFiniteError(f"the weight {name} is not finite", step=-1)
-    return Tensors(count=len(headers), dtypes=dtypes, nonfinite=0)
+                infinite += int(tensor.isinf().sum())
+    return Tensors(count=sum(dtypes.values()), dtypes=dtypes, nonfinite=infinite)

@@ -1,7 +1,7 @@
 """What a training gave, for a person, a report or a script."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 class SeedResult:
     """What one seed gave: why which candidate was kept, and the scores on the test rows.
 
+    ``by_source`` has the scores on each data set's own test rows, where several were mixed.
     ``seconds`` is the CPU time of fitting, all threads together.
     """
 
@@ -29,6 +30,7 @@ class SeedResult:
     test: Evaluation | None
     baseline: Evaluation | None
     seconds: float
+    by_source: Mapping[str, Evaluation] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -77,5 +79,6 @@ def over_seeds(
     seeds: tuple[SeedResult, ...], metric: str
 ) -> tuple[float, tuple[float, float] | None] | None:
     """Return a test metric's mean over seeds and its 95 % interval; None without test rows."""
-    values = [result.test.value(metric) for result in seeds if result.test]
+    found = [result.test.find(metric) for result in seeds if result.test]
+    values = [one.value for one in found if one]
     return mean_interval(values) if values else None

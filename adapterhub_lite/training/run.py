@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from adapterhub_lite.catalogue import Catalogue
+from adapterhub_lite.data.table import RowSet
 from adapterhub_lite.evaluation import Evaluation, evaluate
 from adapterhub_lite.protocols import Attached, Outcome, Scorer
 from adapterhub_lite.training.artifact import write_artifact
@@ -18,6 +19,7 @@ from adapterhub_lite.training.events import Listener, RunLog, SeedRun
 from adapterhub_lite.training.plan import Plan
 from adapterhub_lite.training.publish import publish
 from adapterhub_lite.training.results import SeedResult, TrainResult
+from adapterhub_lite.training.resume import resumed_folder, write_identity
 from adapterhub_lite.training.selftest import self_test
 
 if TYPE_CHECKING:
@@ -36,16 +38,20 @@ def run_plan(
     catalogue: Catalogue,
     registry: "Registry",
     listeners: Sequence[Listener] = (),
+    resume: Path | None = None,
 ) -> TrainResult:
     """Run a plan to its published version; on any failure nothing is published.
 
-    Raises TrainingError for a failed run or self-test, StorageError when the disk refuses.
+    ``resume`` is the folder of an interrupted run of the same recipe on the same rows: seeds go on
+    from their last checkpoints. Raises RecipeError when it is of another recipe, TrainingError for
+    a failed run or self-test, StorageError when the disk refuses.
     """
-    folder = _run_folder(registry.home, plan)
-    log = RunLog(folder, catalogue, listeners)
+    folder = resumed_folder(resume, plan) if resume else _run_folder(registry.home, plan)
+    log = RunLog(folder, catalogue, listeners, resume=resume is not None)
+    write_identity(folder, plan)
     with _closing(log):
         log.emit("started", recipe=plan.resolved_recipe(), folder=str(folder))
-        best, seeds = _train_seeds(plan, catalogue, log)
+        best, seeds = _train_seeds(plan, catalogue, log, resume is not None)
         staging = folder / "artifact"
         try:
             report = write_artifact(
@@ -84,13 +90,13 @@ def _closing(log: RunLog) -> Iterator[None]:
 
 
 def _train_seeds(
-    plan: Plan, catalogue: Catalogue, log: RunLog
+    plan: Plan, catalogue: Catalogue, log: RunLog, resume: bool
 ) -> tuple[_Trained, list[SeedResult]]:
     """Train with each seed; only the best one's model stays in memory."""
     best: _Trained | None = None
     results: list[SeedResult] = []
     for seed in range(plan.recipe.seed, plan.recipe.seed + plan.recipe.seeds):
-        trained = _train_seed(plan, catalogue, log, seed)
+        trained = _train_seed(plan, catalogue, log, seed, resume)
         results.append(trained.result)
         if best is None or _rank(trained.result) > _rank(best.result):
             best = trained
@@ -104,17 +110,17 @@ def _rank(result: SeedResult) -> float:
     return result.selection if known and result.selection is not None else -math.inf
 
 
-def _train_seed(plan: Plan, catalogue: Catalogue, log: RunLog, seed: int) -> _Trained:
-    run = SeedRun(log, seed)
+def _train_seed(plan: Plan, catalogue: Catalogue, log: RunLog, seed: int, resume: bool) -> _Trained:
+    run = SeedRun(log, seed, resume=resume)
     rows = plan.training_rows(seed)
     run.emit("seed-started", rows=len(rows), classes=len(rows.classes))
-    base = catalogue.implementation(plan.loader.spec).load(plan.base, plan.loader.params)
-    attached = catalogue.implementation(plan.method.spec).attach(base, plan.method.params)
+    attached = _attach(plan, catalogue, seed)
     objective = catalogue.implementation(plan.objective.spec)
     start = time.process_time()
-    outcome: Outcome = objective.fit(attached, rows, plan.objective.params, run)
+    data = plan.training_data(seed)
+    outcome: Outcome = objective.fit(attached, data, plan.objective.params, run)
     seconds = time.process_time() - start
-    test, baseline = _score(plan, outcome, catalogue, run)
+    test, baseline, by_source = _score(plan, outcome, catalogue, run)
     result = SeedResult(
         seed=seed,
         rows=len(rows),
@@ -126,24 +132,40 @@ def _train_seed(plan: Plan, catalogue: Catalogue, log: RunLog, seed: int) -> _Tr
         test=test,
         baseline=baseline,
         seconds=seconds,
+        by_source=by_source,
     )
     figures = {metric.name: metric.value for metric in test.metrics} if test else {}
     run.emit("seed-finished", kept=outcome.kept, reason=outcome.reason, cpu=seconds, test=figures)
     return _Trained(result, attached, outcome)
 
 
+def _attach(plan: Plan, catalogue: Catalogue, seed: int) -> Attached:
+    """Load the base and attach the method; whatever is drawn at random comes from the seed."""
+    import torch
+
+    torch.manual_seed(seed)
+    loader = catalogue.implementation(plan.loader.spec)
+    base = loader.load(plan.base, plan.head, plan.loader.params, plan.recipe.device)
+    attached: Attached = catalogue.implementation(plan.method.spec).attach(base, plan.method.params)
+    attached.learning_rate = plan.method.spec.learning_rate
+    return attached
+
+
 def _score(
     plan: Plan, outcome: Outcome, catalogue: Catalogue, run: SeedRun
-) -> tuple[Evaluation | None, Evaluation | None]:
+) -> tuple[Evaluation | None, Evaluation | None, dict[str, Evaluation]]:
+    """Score the test rows with the model and its baseline, and each data set's own rows."""
     rows = plan.data.test
     if rows is None:
-        return None, None
+        return None, None, {}
 
-    def score(scorer: Scorer, stage: str) -> Evaluation:
+    def score(scorer: Scorer, asked: RowSet, stage: str) -> Evaluation:
         def progress(done: int) -> None:
-            run.step(stage, done, len(rows))
+            run.step(stage, done, len(asked))
 
-        return evaluate(scorer, rows, catalogue, progress)
+        return evaluate(scorer, asked, catalogue, progress, task=plan.objective.spec.task)
 
-    test = score(outcome.scorer, "test")
-    return test, score(outcome.baseline, "test baseline") if outcome.baseline else None
+    test = score(outcome.scorer, rows, "test")
+    baseline = score(outcome.baseline, rows, "test baseline") if outcome.baseline else None
+    each = plan.data.tests.items() if len(plan.data.tests) > 1 else ()
+    return test, baseline, {n: score(outcome.scorer, own, f"test {n}") for n, own in each}

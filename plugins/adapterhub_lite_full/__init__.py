@@ -3,27 +3,52 @@
 from collections.abc import Iterator
 from typing import Literal
 
-from pydantic import Field, PositiveInt
+from pydantic import Field, NonNegativeInt, model_validator
 
 from adapterhub_lite.hookspecs import hookimpl
-from adapterhub_lite.specs import MethodSpec, Params
+from adapterhub_lite.specs import MethodSpec, Params, PresetSpec
 
 
 class FullParams(Params):
     """Which of the base's own weights learn."""
 
-    layers: PositiveInt | Literal["all"] = Field(
+    layers: NonNegativeInt | Literal["all"] = Field(
         default="all",
-        description="How many layers learn, counted from the top; all: the whole model.",
+        description="How many layers learn, counted from the top; all: the whole model; 0: none of "
+        "it, only the task's head.",
     )
+    parameters: list[str] = Field(
+        default=[],
+        description="Instead of layers: names of the weights that learn, or patterns with * and ?, "
+        "as in '*.bias' or 'encoder.layer.5.*'.",
+    )
+
+    @model_validator(mode="after")
+    def _one_choice(self) -> "FullParams":
+        if self.parameters and self.layers != "all":
+            raise ValueError("give either 'layers' or 'parameters', not both")
+        return self
 
 
 @hookimpl
 def adapterhub_methods() -> Iterator[MethodSpec]:
-    """Offer full fine-tuning."""
+    """Offer full and partial fine-tuning."""
     yield MethodSpec(
         name="full",
-        summary="Train the base's own weights: all of them, or the top layers.",
+        summary="Train the base's own weights: all of them, the top layers, or those named.",
         implementation="adapterhub_lite_full.method:Full",
         params=FullParams,
+        needs_base=False,
+        capabilities=frozenset({"gradient-checkpointing", "identity-at-init"}),
+        learning_rate=5e-5,
+    )
+
+
+@hookimpl
+def adapterhub_presets() -> Iterator[PresetSpec]:
+    """Offer ``linear-probe``."""
+    yield PresetSpec(
+        name="linear-probe",
+        summary="A head on the frozen base: nothing of the base learns.",
+        recipe={"method": {"name": "full", "layers": 0}},
     )

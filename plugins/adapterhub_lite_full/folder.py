@@ -6,6 +6,7 @@ a content-addressed store keeps it once; ``from_pretrained`` reads shards throug
 
 import json
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors.torch import save_file
@@ -17,8 +18,9 @@ from adapterhub_lite.transformer import quiet_transformers
 def save_folder(attached: Attached, folder: Path) -> None:
     """Write config, tokenizer and weights of a model into ``folder``."""
     folder.mkdir(parents=True, exist_ok=True)
+    config: Any = attached.model.config
     with quiet_transformers():
-        attached.model.config.save_pretrained(folder)
+        config.save_pretrained(folder)
         attached.tokenizer.save_pretrained(folder)
     state = _untied_state(attached.model)
     frozen = {name: tensor for name, tensor in state.items() if name not in attached.trainable}

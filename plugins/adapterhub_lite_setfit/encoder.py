@@ -7,10 +7,9 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from transformers import PreTrainedModel
 
+from adapterhub_lite.pooling import Pooling
 from adapterhub_lite.protocols import Attached, LoadedBase, Run
-from adapterhub_lite_setfit.pooling import Pooling
 
 Tokens = list[int]
 BATCH_TOKENS = 4096
@@ -21,7 +20,7 @@ BATCH_TOKENS = 4096
 class Encoder:
     """A transformer with its tokenizer and pooling."""
 
-    model: PreTrainedModel
+    model: torch.nn.Module
     tokenizer: Any
     pooling: Pooling
     max_length: int
@@ -35,7 +34,8 @@ class Encoder:
     @property
     def width(self) -> int:
         """The length of an embedding."""
-        return int(self.model.config.hidden_size)
+        config: Any = self.model.config
+        return int(config.hidden_size)
 
     def tokenise(self, texts: Sequence[str]) -> list[Tokens]:
         """Turn texts into token ids, cut at ``max_length``."""
@@ -84,7 +84,7 @@ def make_encoder(base: LoadedBase | Attached, pooling: Pooling, max_length: int)
     return Encoder(base.model, base.tokenizer, pooling, length)
 
 
-def _positions(model: PreTrainedModel) -> int | None:
+def _positions(model: torch.nn.Module) -> int | None:
     """Return how many tokens a text may have; None where positions are no table.
 
     RoBERTa's kind counts positions from behind its padding index, so a part of the table is lost.

@@ -16,10 +16,11 @@ from adapterhub_lite.architecture import weight_files
 from adapterhub_lite.bases import TOKENIZER_FILES
 from adapterhub_lite.errors import CapabilityError, SelfTestError
 from adapterhub_lite.inference.artifact import read_artifact_info
+from adapterhub_lite.pooling import write_pooling
+from adapterhub_lite.specs import Head
 from adapterhub_lite.transformer import load_transformer, quiet_transformers
 from adapterhub_lite_setfit.head import LogisticHead, rebuild
 from adapterhub_lite_setfit.objective import Contrastive, FewShotScorer
-from adapterhub_lite_setfit.pooling import write_pooling
 from adapterhub_lite_setfit.staging import PICKLED_HEAD
 
 MODEL_FILES = ("config.json", "model.safetensors.index.json", *TOKENIZER_FILES)
@@ -53,7 +54,7 @@ class SetFitExporter:
                 "form in SetFit",
                 hint="export a version that was trained with preset: setfit",
             )
-        base = load_transformer(folder, torch.float32, "cpu")
+        base = load_transformer(folder, Head(), torch.float32, "cpu")
         scorer = Contrastive().load(base, folder)
         _copy_model(folder, destination)
         write_pooling(scorer.encoder.pooling, scorer.encoder.width, destination)

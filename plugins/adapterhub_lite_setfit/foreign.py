@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from adapterhub_lite.errors import BaseModelError
-from adapterhub_lite_setfit.pooling import Pooling, read_pooling
+from adapterhub_lite.pooling import Pooling, read_pooling
 
 MAX_SIZE = 2**24
 """No architecture has a larger number in its config; for a larger one memory would be allocated."""

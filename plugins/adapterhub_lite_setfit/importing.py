@@ -15,7 +15,7 @@ from adapterhub_lite.bases import fingerprint
 from adapterhub_lite.errors import BaseModelError, CapabilityError
 from adapterhub_lite.inference.artifact import ArtifactInfo, write_artifact_info
 from adapterhub_lite.protocols import LoadedBase, Outcome
-from adapterhub_lite.specs import ResolvedBase
+from adapterhub_lite.specs import Head, ResolvedBase
 from adapterhub_lite.transformer import load_transformer, quiet_transformers
 from adapterhub_lite_setfit import ContrastiveParams
 from adapterhub_lite_setfit.convert import MAX_CLASSES, RawHead, convert_pickle
@@ -55,7 +55,7 @@ class SetFitImporter:
                 _check_architecture(architecture, ref)
                 read = _read_head(staged, settings, ref, convert)
                 _check_head(read.head, architecture, ref)
-                base = load_transformer(staged, torch.float32, "cpu")
+                base = load_transformer(staged, Head(), torch.float32, "cpu")
             _write(base, settings, read.head, destination)
             return _fields(source, staged, architecture, read)
 
@@ -143,7 +143,12 @@ def _write(
         base.tokenizer.save_pretrained(destination)
     outcome = Outcome(scorer, None, kept="imported", reason="imported", selection=None)
     Contrastive().save(outcome, destination)
-    info = ArtifactInfo("text-classification", "full", "contrastive")
+    info = ArtifactInfo(
+        task="text-classification",
+        method="full",
+        objective="contrastive",
+        head=Head(labels=head.classes),
+    )
     write_artifact_info(destination, info)
 
 
@@ -153,7 +158,7 @@ def _fields(
     """Return what the manifest says; not the base's hashes: here is only what became of it."""
     marks = fingerprint(ResolvedBase(ref=str(source), path=str(folder), source="path"))
     return {
-        "kind": "classifier",
+        "kind": "model",
         "base": {
             "ref": told(folder, "base_model") or source.resolve().name,
             "arch": architecture.model_type,

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import torch
+from transformers import PreTrainedModel
 
 from adapterhub_lite.data.table import TextSet
 from adapterhub_lite.errors import CapabilityError, TrainingError
@@ -38,6 +39,11 @@ def fit_library(
     is no choice between frozen and fine-tuned: validating would take as long as training again for
     each fold. Raises CapabilityError where setfit cannot make a pair.
     """
+    if not isinstance(encoder.model, PreTrainedModel):
+        raise CapabilityError(
+            "the engine 'setfit' trains a plain transformer, and the method has wrapped it",
+            hint="use engine: fast, which trains with any method",
+        )
     if not (trainable and params.steps and can_train(data.labels)):
         raise CapabilityError(
             "the engine 'setfit' needs trainable layers, steps, and two rows of one label",

@@ -8,21 +8,23 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from adapterhub_lite.data.table import TextSet
+from adapterhub_lite.data.table import RowSet, TextSet
 from adapterhub_lite.errors import IntegrityError
-from adapterhub_lite.protocols import Attached, LoadedBase, Outcome, Run
+from adapterhub_lite.pooling import read_pooling, write_pooling
+from adapterhub_lite.protocols import Attached, LoadedBase, Outcome, Run, TrainingData
+from adapterhub_lite.scoring import ProbabilityScorer
+from adapterhub_lite.specs import Head
 from adapterhub_lite_setfit import ContrastiveParams
 from adapterhub_lite_setfit.encoder import Encoder, make_encoder
 from adapterhub_lite_setfit.fast import fit_fast
 from adapterhub_lite_setfit.head import LogisticHead, load_head
-from adapterhub_lite_setfit.pooling import read_pooling, write_pooling
 from adapterhub_lite_setfit.tuning import Snapshot
 
 SCORER_FILE = "scorer.json"
 
 
 @dataclass(frozen=True, slots=True)
-class FewShotScorer:
+class FewShotScorer(ProbabilityScorer):
     """An encoder and a logistic head."""
 
     encoder: Encoder
@@ -53,7 +55,7 @@ class FewShotScorer:
 
 
 @dataclass(frozen=True, slots=True)
-class FrozenScorer:
+class FrozenScorer(ProbabilityScorer):
     """The baseline: a head on the base's own embeddings, whose weights it puts back to score."""
 
     scorer: FewShotScorer
@@ -85,15 +87,20 @@ class FrozenScorer:
 class Contrastive:
     """Trains an encoder with a supervised contrastive loss and closes it with a logistic head."""
 
-    def check(self, data: TextSet, params: ContrastiveParams) -> Sequence[str]:
+    def head(self, rows: RowSet, params: ContrastiveParams) -> Head:
+        """Return the bare transformer: the logistic head is no part of it."""
+        return Head(labels=rows.classes)
+
+    def check(self, data: RowSet, params: ContrastiveParams) -> Sequence[str]:
         """Refuse what no classifier can be trained on."""
+        assert isinstance(data, TextSet), "the core reads labelled texts for this objective"
         if len(data.classes) < 2 and not data.multi_label:
             found = f"only {data.classes[0]!r}" if data.classes else "none"
             return [f"a classifier needs at least two labels, and the rows have {found}"]
         return []
 
     def fit(
-        self, attached: Attached, data: TextSet, params: ContrastiveParams, run: Run
+        self, attached: Attached, data: TrainingData, params: ContrastiveParams, run: Run
     ) -> Outcome:
         """Train with the chosen engine; the tuned frozen baseline comes with the outcome."""
         pooling = read_pooling(attached.path)
@@ -103,7 +110,9 @@ class Contrastive:
             from adapterhub_lite_setfit.library import fit_library as engine
         else:
             engine = fit_fast
-        fitted = engine(encoder, attached.trainable, data, params, run)
+        rows = data.train
+        assert isinstance(rows, TextSet), "the core reads labelled texts for this objective"
+        fitted = engine(encoder, attached.trainable, rows, params, run)
         tuned_score = fitted.tuned.score if fitted.tuned else None
         scores = {"frozen": fitted.frozen.score, "fine-tuned": tuned_score}
         candidates = {name: score.accuracy for name, score in scores.items() if score}

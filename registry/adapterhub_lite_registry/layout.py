@@ -8,6 +8,7 @@
     refs/<name>/v/00000007            version → manifest; its exclusive creation is the commit
     refs/<name>/alias/prod            a copy of a version's reference
     journal/aliases.log               every alias move, one JSON object a line
+    evaluations/<hex>/                what a version scored later; made when it is
     checkouts/<hex>/                  folder views of versions, rebuilt when lost
     verified/                         what files looked like when they were last hashed
     tmp/                              writes in progress

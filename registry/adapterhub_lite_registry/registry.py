@@ -9,6 +9,7 @@ import platformdirs
 from adapterhub_lite_registry.aliases import ANY, AliasMove, AliasStore, Expected
 from adapterhub_lite_registry.catchup import CatchUp
 from adapterhub_lite_registry.errors import NotFoundError, RegistryError
+from adapterhub_lite_registry.evaluations import EvaluationStore
 from adapterhub_lite_registry.faults import guarded
 from adapterhub_lite_registry.index import Index
 from adapterhub_lite_registry.io import FileIO
@@ -209,14 +210,24 @@ class Registry:
     def remove(self, ref: str, *, dry_run: bool = False) -> RemovalPlan:
         """Remove a version, or only say what stands against it; its number is never reused.
 
-        InUseError if an alias points to it or a child was made from it. Its bytes stay.
+        InUseError if an alias points to it or a child was made from it. Its bytes stay, the
+        records of its evaluations go.
         """
         version = self._reader.resolve(ref)
         children = self._index.ask(
             lambda found: LineageReader(found, self._reader).child_refs(version.digest)
         )
         remover = Remover(self._io, self._layout, self._refs, self._aliases)
-        return (remover.plan if dry_run else remover.remove)(version, children)
+        if dry_run:
+            return remover.plan(version, children)
+        done = remover.remove(version, children)
+        self.evaluations.forget(version)
+        return done
+
+    @property
+    def evaluations(self) -> EvaluationStore:
+        """What versions scored after they were published."""
+        return EvaluationStore(self._io, self._layout)
 
     @guarded("verify the registry")
     def verify(self, ref: str | None = None, progress: Progress | None = None) -> list[Problem]:

@@ -101,7 +101,9 @@ def test_a_base_that_is_no_encoder(
     model_type: str, fewshot: Callable[..., Any], tmp_path: Path
 ) -> None:
     base = write_tiny_model(tmp_path / model_type, model_type)
-    refused(fewshot("train.csv", "--base", base), "needs an encoder", "minilm")
+    refused(
+        fewshot("train.csv", "--base", base), "needs an encoder", "with this base: classification"
+    )
 
 
 def test_a_base_that_is_missing(fewshot: Callable[..., Any], folder: Path) -> None:

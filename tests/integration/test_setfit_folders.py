@@ -126,7 +126,7 @@ def test_the_manifest_tells_where_it_came_from(ahl: Ahl, source: Path) -> None:
     assert import_(ahl, source, "--convert-pickle").code == 0
     version = api.open_registry().resolve("words")
     manifest = version.manifest
-    assert manifest.kind == "classifier"
+    assert manifest.kind == "model"
     assert manifest.task == "text-classification"
     assert manifest.base is not None
     assert (manifest.base.ref, manifest.base.hidden, manifest.base.layers) == (
@@ -326,6 +326,9 @@ def test_a_multi_label_version_is_exported(ahl: Ahl, folder: Path, tiny_base: Pa
     rows = ("fewshot", "many.jsonl", "--base", tiny_base, "--multi-label", "--name", "many")
     assert ahl(*rows, "--steps", 5, "--set", "objective.folds=0").code == 0
     assert ahl("export", "many", folder / "out", "--format", "setfit").code == 0
+    manifest = api.open_registry().resolve("many").manifest
+    assert manifest.tensors is not None
+    assert manifest.tensors.nonfinite == 1, "the intercept of the certain label"
     found = by_setfit(folder / "out")
     assert_allclose(found, by_us("many"), atol=1e-6, rtol=0)
     assert (found[:, 0] == 1).all()

@@ -1,6 +1,7 @@
 """``adapterhub.json``, and which folder a reference means."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -22,7 +23,7 @@ from adapterhub_lite.inference.loading import load_predictor, resolve_artifact
 from adapterhub_lite.plugins import load_catalogue
 from adapterhub_lite_registry import ManifestDraft, Registry
 
-INFO = ArtifactInfo("text-classification", "full", "contrastive")
+INFO = ArtifactInfo(task="text-classification", method="full", objective="contrastive")
 
 
 @pytest.fixture
@@ -49,6 +50,10 @@ def test_what_is_written_is_read(tmp_path: Path) -> None:
         "task": "text-classification",
         "method": "full",
         "objective": "contrastive",
+        "loader": "fp32",
+        "loader_params": {},
+        "head": {"kind": "none", "labels": [], "problem": ""},
+        "base": None,
     }
 
 
@@ -120,7 +125,7 @@ def test_a_folder_that_is_missing_is_said_to_be_missing(registry: Registry, here
 
 
 def test_a_version_that_needs_a_plugin_that_is_not_there(registry: Registry, here: Path) -> None:
-    write_artifact_info(here / "words", ArtifactInfo("text-classification", "fulll", "contrastive"))
+    write_artifact_info(here / "words", replace(INFO, method="fulll"))
     with pytest.raises(UnknownNameError, match="unknown method 'fulll'") as caught:
         load_predictor("./words", registry, load_catalogue(first_party_only=True))
     assert caught.value.nearest == "full"

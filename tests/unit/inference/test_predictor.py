@@ -7,11 +7,13 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from adapterhub_lite.inference import Prediction, Predictor
+from adapterhub_lite.inference import Predictor
+from adapterhub_lite.predictions import Classified
+from adapterhub_lite.scoring import ProbabilityScorer
 
 
 @dataclass
-class Lengths:
+class Lengths(ProbabilityScorer):
     """A scorer whose probabilities follow the length of the text."""
 
     classes: tuple[str, ...] = ("long", "short", "tiny")
@@ -35,11 +37,15 @@ def _shares(length: int) -> tuple[float, float, float]:
     return (0.1, 0.7, 0.2) if length > 5 else (0.1, 0.2, 0.45)
 
 
+def predictor_of(scorer: Lengths, name: str = "x") -> Predictor:
+    return Predictor(scorer, name, "text-classification", "labelled-text")
+
+
 TEXTS = ["abc", "a text that is rather long indeed", "some words"]
 
 
 def test_answers_come_in_the_order_of_the_texts() -> None:
-    predictor = Predictor(Lengths(), "lengths@1")
+    predictor = predictor_of(Lengths(), "lengths@1")
     predictions = predictor.predict(TEXTS)
     assert predictor.name == "lengths@1"
     assert predictor.classes == ("long", "short", "tiny")
@@ -50,23 +56,23 @@ def test_answers_come_in_the_order_of_the_texts() -> None:
 
 
 def test_probabilities_have_every_label_the_likeliest_first() -> None:
-    (prediction,) = Predictor(Lengths(), "x").predict(["some words"])
+    (prediction,) = predictor_of(Lengths(), "x").predict(["some words"])
     assert list(prediction.probabilities.items()) == [("short", 0.7), ("tiny", 0.2), ("long", 0.1)]
 
 
 def test_columns_stay_in_the_order_of_the_classes() -> None:
-    rows = Predictor(Lengths(), "x").predict_proba(["some words"])
+    rows = predictor_of(Lengths(), "x").predict_proba(["some words"])
     assert rows.tolist() == [[0.1, 0.7, 0.2]]
 
 
 def test_several_labels_the_likeliest_first_or_none() -> None:
-    predictor = Predictor(Lengths(multi_label=True, threshold=0.3), "x")
+    predictor = predictor_of(Lengths(multi_label=True, threshold=0.3), "x")
     assert predictor.multi_label
     tiny, long, short = predictor.predict(TEXTS)
     assert (tiny.label, tiny.labels) == ("tiny", ("tiny",))
     assert (long.label, long.labels) == ("long", ("long", "short"))
     assert short.labels == ("short",)
-    strict = Predictor(Lengths(multi_label=True, threshold=0.5), "x")
+    strict = predictor_of(Lengths(multi_label=True, threshold=0.5), "x")
     (nothing,) = strict.predict(["abc"])
     assert nothing.labels == ()
     assert nothing.label is None
@@ -74,7 +80,7 @@ def test_several_labels_the_likeliest_first_or_none() -> None:
 
 
 def test_without_several_labels_the_threshold_says_nothing() -> None:
-    (prediction,) = Predictor(Lengths(threshold=0.99), "x").predict(["abc"])
+    (prediction,) = predictor_of(Lengths(threshold=0.99), "x").predict(["abc"])
     assert prediction.label == "tiny"
 
 
@@ -82,7 +88,7 @@ def test_without_several_labels_the_threshold_says_nothing() -> None:
 def test_a_bare_string_is_refused(ask: str) -> None:
     scorer = Lengths()
     with pytest.raises(TypeError, match="a list of texts"):
-        getattr(Predictor(scorer, "x"), ask)("some words")
+        getattr(predictor_of(scorer, "x"), ask)("some words")
     assert scorer.asked == []
 
 
@@ -90,12 +96,12 @@ def test_a_bare_string_is_refused(ask: str) -> None:
 def test_what_is_no_text_is_refused_and_numbered(wrong: object) -> None:
     scorer = Lengths()
     with pytest.raises(TypeError, match="text 1 is"):
-        Predictor(scorer, "x").predict(["abc", wrong])  # type: ignore[list-item]
+        predictor_of(scorer, "x").predict(["abc", wrong])  # type: ignore[list-item]
     assert scorer.asked == []
 
 
 def test_no_texts_no_answers() -> None:
-    predictor = Predictor(Lengths(), "x")
+    predictor = predictor_of(Lengths(), "x")
     assert predictor.predict([]) == []
     assert predictor.predict_proba([]).shape == (0, 3)
 
@@ -103,18 +109,18 @@ def test_no_texts_no_answers() -> None:
 def test_texts_are_asked_as_training_normalised_them_and_given_back_as_they_were() -> None:
     scorer = Lengths()
     messy = "  caf\u0065\u0301\t\u200bau\n lait "
-    (prediction,) = Predictor(scorer, "x").predict([messy])
+    (prediction,) = predictor_of(scorer, "x").predict([messy])
     assert scorer.asked == ["café au lait"]
     assert prediction.text == messy
 
 
 def test_progress_is_passed_on() -> None:
     seen: list[int] = []
-    Predictor(Lengths(), "x").predict(TEXTS, seen.append)
+    predictor_of(Lengths(), "x").predict(TEXTS, seen.append)
     assert seen == [3]
 
 
 def test_a_prediction_cannot_be_changed() -> None:
-    prediction = Prediction("a", ("x",), {"x": 1.0})
+    prediction = Classified("a", ("x",), {"x": 1.0})
     with pytest.raises(AttributeError):
         prediction.text = "b"  # type: ignore[misc]

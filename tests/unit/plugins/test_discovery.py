@@ -195,7 +195,8 @@ def test_the_allowlist_blocks_what_it_does_not_name(
     catalogue = load_catalogue()
     (row,) = rows(catalogue, "acme")
     assert (row["status"], row["error"]) == ("blocked", "not in ADAPTERHUB_LITE_PLUGINS")
-    assert catalogue.names("method") == ["bitfit", "full"]
+    ours = load_catalogue(first_party_only=True).names("method")
+    assert catalogue.names("method") == sorted([*ours, "bitfit"])
 
 
 @pytest.mark.parametrize(
@@ -240,7 +241,8 @@ def test_one_method_name_in_two_distributions(environment: Any, plugin_source: A
     assert caught.value.message == message
     assert "ADAPTERHUB_LITE_PLUGINS" in caught.value.hint
     assert catalogue.method("mine").name == "mine"
-    assert [offer.spec.name for offer in catalogue.usable("method")] == ["full", "mine"]
+    ours = load_catalogue(first_party_only=True).names("method")
+    assert [offer.spec.name for offer in catalogue.usable("method")] == sorted([*ours, "mine"])
     found = {(row["distribution"], row["name"]): row for row in catalogue.listing()}
     assert found["acme", "bitfit"]["status"] == found["other", "bitfit"]["status"] == "conflict"
     assert found["other", "bitfit"]["error"] == message
@@ -264,10 +266,12 @@ def test_one_module_behind_two_entry_points_is_named(environment: Any, plugin_so
 
 
 def test_an_unknown_name_comes_with_the_nearest() -> None:
+    catalogue = load_catalogue(first_party_only=True)
     with pytest.raises(UnknownNameError) as caught:
-        load_catalogue(first_party_only=True).method("ful")
+        catalogue.method("ful")
     assert caught.value.message == "unknown method 'ful'"
-    assert caught.value.hint.startswith("did you mean 'full'? known: full")
+    known = ", ".join(catalogue.names("method"))
+    assert caught.value.hint.startswith(f"did you mean 'full'? known: {known}")
 
 
 def test_a_catalogue_of_ones_own_changes_no_other(environment: Any, plugin_source: Any) -> None:

@@ -96,6 +96,13 @@ def test_every_parameter_is_offered_with_its_help(
         {"preset": "setfit", "method": {"layers": 2}, "data": DATA},
         {"preset": "setfit", "method": "full", "loader": None, "data": DATA},
         {"method": "full", "objective": "contrastive", "data": DATA},
+        {"preset": "linear-probe", "objective": "contrastive", "device": "cpu", "data": DATA},
+        {
+            "method": {"name": "full", "parameters": ["*.bias"]},
+            "objective": "contrastive",
+            "loader": {"name": "fp32", "attention": "eager"},
+            "data": DATA,
+        },
         {"preset": None, "method": {"name": "full"}, "objective": "contrastive", "data": DATA},
     ],
 )
@@ -113,17 +120,23 @@ def test_what_the_code_takes_the_schema_takes(
         {"preset": "setfit", "data": {**DATA, "lables": "x"}},
         {"preset": "setfit", "data": DATA, "method": {"layer": 2}},
         {"preset": "setfit", "data": DATA, "method": {"name": "full", "layer": 2}},
-        {"preset": "setfit", "data": DATA, "method": {"layers": 0}},
+        {"preset": "setfit", "data": DATA, "method": {"layers": -1}},
         {"preset": "setfit", "data": DATA, "method": "ful"},
         {"preset": "setfi", "data": DATA},
         {"preset": "setfit", "data": DATA, "seed": "x"},
+        {"preset": "setfit", "data": DATA, "device": "gpu"},
         {"preset": "setfit"},
         {"data": DATA},
         {"data": DATA, "method": "full"},
         {"data": DATA, "preset": None},
         {"data": DATA, "method": None, "objective": "contrastive"},
         {"data": DATA, "method": {"layers": 2}, "objective": "contrastive"},
-        {"data": DATA, "method": "full", "objective": "contrastive", "loader": {"device": "cpu"}},
+        {
+            "data": DATA,
+            "method": "full",
+            "objective": "contrastive",
+            "loader": {"attention": "sdpa"},
+        },
     ],
 )
 def test_what_the_code_refuses_the_schema_refuses(accepts: Any, recipe: dict[str, Any]) -> None:
@@ -173,7 +186,8 @@ def test_a_conflict_leaves_the_other_names() -> None:
     sources = [record.source for record in load_catalogue(first_party_only=True).records]
     both = [offering("acme", "rich", "mine"), offering("other", "rich")]
     schema = train_schema(Catalogue([*sources, *both]))
-    assert schema["properties"]["method"]["anyOf"][0]["enum"] == ["full", "mine"]
+    ours = load_catalogue(first_party_only=True).names("method")
+    assert schema["properties"]["method"]["anyOf"][0]["enum"] == sorted([*ours, "mine"])
 
 
 def test_the_page_has_examples() -> None:

@@ -38,7 +38,8 @@ def mistake(catalogue: Catalogue) -> Any:
         ({"method": {"layer": 2}}, "method.layer", "layers"),
         ({"method": {"name": "full", "layer": 2}}, "method.layer", "layers"),
         ({"objective": {"step": 2}}, "objective.step", "steps"),
-        ({"loader": {"devise": "cpu"}}, "loader.devise", "device"),
+        ({"devise": "cpu"}, "devise", "device"),
+        ({"loader": {"atention": "eager"}}, "loader.atention", "attention"),
     ],
 )
 def test_an_unknown_key_comes_with_the_nearest(
@@ -52,7 +53,7 @@ def test_an_unknown_key_comes_with_the_nearest(
 
 def test_a_key_like_no_other_comes_with_all_of_them(mistake: Any) -> None:
     assert mistake(zzzz=1).hint == f"known keys: {', '.join(sorted(TrainRecipe.model_fields))}"
-    assert mistake(method={"zzzz": 1}).hint == "known keys: layers"
+    assert mistake(method={"zzzz": 1}).hint == "known keys: layers, parameters"
 
 
 def test_an_unknown_key_is_named_before_what_is_missing(mistake: Any) -> None:
@@ -85,7 +86,10 @@ def test_an_unknown_key_is_named_before_what_is_missing(mistake: Any) -> None:
         ({"method": 3}, "method", "should be a mapping of keys to values"),
         ({"method": ["full"]}, "method", "should be a mapping of keys to values"),
         ({"method": {"name": 3}}, "method.name", "should be a valid string, not 3"),
-        ({"method": {"layers": 0}}, "method.layers", "should be greater than 0 or should be 'all'"),
+        ({"device": "gpu"}, "device", "should be 'auto', 'cpu' or 'cuda'"),
+        ({"method": {"layers": -1}}, "method.layers", "than or equal to 0 or should be 'all'"),
+        ({"method": {"parameters": ["*.bias"]}}, "method", "either 'layers' or 'parameters'"),
+        ({"loader": {"attention": "flash"}}, "loader.attention", "use loader bf16, or sdpa"),
         ({"method": {"layers": "top"}}, "method.layers", "or should be 'all', not 'top'"),
         ({"objective": {"steps": -1}}, "objective.steps", "greater than or equal to 0, not -1"),
         ({"objective": {"head_c": [1, "x"]}}, "objective.head_c.1", "should be a valid number"),
@@ -169,7 +173,9 @@ def test_without_a_preset_the_error_says_what_to_give(
         apply_preset({"data": DATA, **given}, catalogue)
     assert caught.value.field == "method"
     assert caught.value.message == "'method' is missing"
-    assert caught.value.hint == "give a preset (setfit), or method: one of full"
+    presets, methods = (", ".join(catalogue.names(kind)) for kind in ("preset", "method"))
+    assert caught.value.hint == f"give a preset ({presets}), or method: one of {methods}"
+    assert {"linear-probe", "setfit"} <= set(catalogue.names("preset"))
 
 
 def test_without_a_preset_a_part_needs_its_name(catalogue: Catalogue) -> None:
@@ -185,14 +191,14 @@ def test_overrides_lie_over_the_preset(catalogue: Catalogue) -> None:
     recipe = validate(TrainRecipe, apply_preset(values, catalogue))
     assert recipe.method is not None
     part = resolve_part("method", recipe.method, catalogue.method("full"), catalogue)
-    assert part.as_recipe() == {"name": "full", "layers": "all"}
+    assert part.as_recipe() == {"name": "full", "layers": "all", "parameters": []}
 
 
 def test_a_bare_name_takes_the_plugins_defaults(catalogue: Catalogue) -> None:
     recipe = validate(TrainRecipe, {"method": "full", "data": DATA})
     assert recipe.method is not None
     part = resolve_part("method", recipe.method, catalogue.method("full"), catalogue)
-    assert part.as_recipe() == {"name": "full", "layers": "all"}
+    assert part.as_recipe() == {"name": "full", "layers": "all", "parameters": []}
 
 
 def test_a_recipe_does_not_change_after_reading() -> None:

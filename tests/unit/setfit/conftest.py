@@ -6,10 +6,11 @@ from pathlib import Path
 import pytest
 import torch
 
+from adapterhub_lite.pooling import Pooling
+from adapterhub_lite.specs import Head
 from adapterhub_lite.testing import write_tiny_model
 from adapterhub_lite.transformer import load_transformer
 from adapterhub_lite_setfit.encoder import Encoder
-from adapterhub_lite_setfit.pooling import Pooling
 
 EncoderOf = Callable[..., Encoder]
 
@@ -20,7 +21,7 @@ def encoder_of(tmp_path: Path) -> EncoderOf:
 
     def make(model_type: str = "bert", **config: object) -> Encoder:
         folder = write_tiny_model(tmp_path / model_type, model_type, **config)
-        base = load_transformer(folder, torch.float32, "cpu")
+        base = load_transformer(folder, Head(), torch.float32, "cpu")
         return Encoder(base.model, base.tokenizer, Pooling(), 64)
 
     return make

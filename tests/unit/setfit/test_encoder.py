@@ -5,9 +5,9 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
+from adapterhub_lite.pooling import Pooling
 from adapterhub_lite.protocols import LoadedBase
 from adapterhub_lite_setfit.encoder import Encoder, batches_by_length, make_encoder
-from adapterhub_lite_setfit.pooling import Pooling
 
 EncoderOf = Callable[..., Encoder]
 

@@ -15,13 +15,15 @@ from numpy.typing import NDArray
 
 from adapterhub_lite.architecture import Architecture
 from adapterhub_lite.catalogue import Catalogue
-from adapterhub_lite.data.table import TextSet
+from adapterhub_lite.data.table import RowSet, TextSet
 from adapterhub_lite.errors import TrainingError
 from adapterhub_lite.hookspecs import hookimpl
 from adapterhub_lite.plugins import PluginSource, installed_sources
-from adapterhub_lite.protocols import Attached, LoadedBase, Outcome, Run
+from adapterhub_lite.protocols import Attached, LoadedBase, Outcome, Run, TrainingData
+from adapterhub_lite.scoring import ProbabilityScorer
 from adapterhub_lite.specs import (
     Family,
+    Head,
     LoaderSpec,
     MethodSpec,
     ObjectiveSpec,
@@ -43,20 +45,23 @@ class PlainLoader:
 
     loaded: ClassVar[list[str]] = []
 
-    def load(self, base: ResolvedBase, params: Params) -> LoadedBase:
+    def load(self, base: ResolvedBase, head: Head, params: Params, device: str) -> LoadedBase:
         import torch
 
         self.loaded.append(base.ref)
-        return load_transformer(Path(base.path), torch.float32, "cpu")
+        return load_transformer(Path(base.path), head, torch.float32, "cpu")
+
+    def dequantise(self, base: LoadedBase) -> LoadedBase:
+        return base
 
 
 class NoMethod:
     """Trains no weight, and says that it would train 1000."""
 
-    def check(self, architecture: Architecture, params: Params) -> Sequence[str]:
+    def check(self, architecture: Architecture, head: Head, params: Params) -> Sequence[str]:
         return []
 
-    def count_trainable(self, architecture: Architecture, params: Params) -> int:
+    def count_trainable(self, architecture: Architecture, head: Head, params: Params) -> int:
         return 1000
 
     def attach(self, base: LoadedBase, params: Params) -> Attached:
@@ -67,16 +72,17 @@ class NoMethod:
             attached.model.save_pretrained(folder)
             attached.tokenizer.save_pretrained(folder)
 
-    def load(self, folder: Path, device: str) -> LoadedBase:
-        import torch
+    def load(self, base: LoadedBase, folder: Path) -> LoadedBase:
+        return base
 
-        return load_transformer(folder, torch.float32, device)
+    def bake(self, base: LoadedBase, folder: Path) -> LoadedBase:
+        return base
 
 
 class Choosy(NoMethod):
     """Finds two things against every base."""
 
-    def check(self, architecture: Architecture, params: Params) -> Sequence[str]:
+    def check(self, architecture: Architecture, head: Head, params: Params) -> Sequence[str]:
         return [f"it dislikes {architecture.model_type}", "and more"]
 
 
@@ -89,7 +95,7 @@ class Poisoned(NoMethod):
 
 
 @dataclass
-class Shares:
+class Shares(ProbabilityScorer):
     """Gives every text the shares of the labels among the training rows."""
 
     classes: tuple[str, ...]
@@ -98,7 +104,7 @@ class Shares:
     threshold: float = 0.5
 
     def predict_proba(
-        self, texts: Sequence[str], progress: Callable[[int], None] | None = None
+        self, texts: Sequence[Any], progress: Callable[[int], None] | None = None
     ) -> NDArray[np.float64]:
         if progress:
             progress(len(texts))
@@ -108,10 +114,15 @@ class Shares:
 class Majority:
     """Counts labels and looks at no text."""
 
-    def check(self, data: TextSet, params: Params) -> Sequence[str]:
+    def check(self, data: RowSet, params: Params) -> Sequence[str]:
         return []
 
-    def fit(self, attached: Attached, data: TextSet, params: Params, run: Run) -> Outcome:
+    def head(self, rows: RowSet, params: Params) -> Head:
+        return Head(labels=rows.classes)
+
+    def fit(self, attached: Attached, given: TrainingData, params: Params, run: Run) -> Outcome:
+        data = given.train
+        assert isinstance(data, TextSet)
         counts = Counter(label for row in data.labels for label in row)
         run.step("count", 1, 1)
         shares = tuple(counts[name] / counts.total() for name in data.classes)
@@ -171,29 +182,30 @@ class ForgetsThreshold(Majority):
     """Reloads with another threshold, and so with other answers."""
 
     def load(self, base: LoadedBase, folder: Path) -> Shares:
-        return replace(super().load(base, folder), threshold=0.9)
+        return replace(super().load(base, folder), multi_label=True, threshold=0.9)
 
 
 class NotANumber(Majority):
     """Answers with numbers that are none."""
 
-    def fit(self, attached: Attached, data: TextSet, params: Params, run: Run) -> Outcome:
-        outcome = super().fit(attached, data, params, run)
-        outcome.scorer = Shares(data.classes, (float("nan"),) * len(data.classes))
+    def fit(self, attached: Attached, given: TrainingData, params: Params, run: Run) -> Outcome:
+        outcome = super().fit(attached, given, params, run)
+        classes = given.train.classes
+        outcome.scorer = Shares(classes, (float("nan"),) * len(classes))
         return outcome
 
 
 class Fails(Majority):
     """Fails while it trains."""
 
-    def fit(self, attached: Attached, data: TextSet, params: Params, run: Run) -> Outcome:
+    def fit(self, attached: Attached, given: TrainingData, params: Params, run: Run) -> Outcome:
         raise TrainingError("it did not work out")
 
 
 class Refuses(Majority):
     """Finds two things against all rows."""
 
-    def check(self, data: TextSet, params: Params) -> Sequence[str]:
+    def check(self, data: RowSet, params: Params) -> Sequence[str]:
         return [f"{len(data)} rows are not enough", "and more"]
 
 
@@ -224,11 +236,18 @@ def lab_specs() -> list[Spec]:
     return [
         LoaderSpec(name="plain", bytes_per_parameter=4, **named(PlainLoader)),
         LoaderSpec(name="half-byte", bytes_per_parameter=0.5, quantised=True, **named(PlainLoader)),
-        MethodSpec(name="none", **named(NoMethod)),
-        MethodSpec(name="none-q", quantised_base=True, **named(NoMethod)),
-        MethodSpec(name="decoders", families=frozenset({"decoder"}), **named(NoMethod)),
-        MethodSpec(name="choosy", **named(Choosy)),
-        MethodSpec(name="poisoned", **named(Poisoned)),
+        MethodSpec(name="none", needs_base=False, **named(NoMethod)),
+        MethodSpec(
+            name="none-q",
+            needs_base=False,
+            capabilities=frozenset({"quantised-base"}),
+            **named(NoMethod),
+        ),
+        MethodSpec(
+            name="decoders", needs_base=False, families=frozenset({"decoder"}), **named(NoMethod)
+        ),
+        MethodSpec(name="choosy", needs_base=False, **named(Choosy)),
+        MethodSpec(name="poisoned", needs_base=False, **named(Poisoned)),
         ObjectiveSpec(
             name="majority", task=TASK, families=EVERY, params=MajorityParams, **named(Majority)
         ),

@@ -10,17 +10,19 @@ from safetensors.torch import load_file
 
 from adapterhub_lite.architecture import read_architecture
 from adapterhub_lite.protocols import Attached
+from adapterhub_lite.specs import Head
 from adapterhub_lite.testing import write_tiny_model
 from adapterhub_lite.transformer import load_transformer
 from adapterhub_lite_full import FullParams
 from adapterhub_lite_full.method import Full
 
 TINY_T5 = {"d_model": 32, "d_kv": 8, "d_ff": 64, "num_layers": 3, "num_heads": 4}
+BARE = Head()
 INDEX = "model.safetensors.index.json"
 
 
 def attach(folder: Path, layers: Any = 1) -> Attached:
-    base = load_transformer(folder, torch.float32, "cpu")
+    base = load_transformer(folder, BARE, torch.float32, "cpu")
     return Full().attach(base, FullParams(layers=layers))
 
 
@@ -38,6 +40,11 @@ def saved(folder: Path, place: Path, *, layers: Any = 1, seed: int = 0) -> tuple
     learn(attached, seed)
     Full().save(attached, place)
     return attached, place
+
+
+def reloaded(folder: Path) -> Any:
+    """Load a saved folder as a version is loaded: its own transformer, then the method's part."""
+    return Full().load(load_transformer(folder, BARE, torch.float32, "cpu"), folder).model
 
 
 @pytest.mark.parametrize("layers", [1, 2, "all"])
@@ -103,7 +110,7 @@ def test_from_pretrained_gives_the_model_that_was_saved(
     base = write_tiny_model(tmp_path / "base", model_type, **options)
     attached, folder = saved(base, tmp_path / "out", layers=layers)
     theirs = AutoModel.from_pretrained(folder).eval()
-    ours = Full().load(folder, "cpu").model
+    ours = reloaded(folder)
     expected = attached.model.state_dict()
     for model in (theirs, ours):
         state = model.state_dict()
@@ -121,15 +128,16 @@ def test_tied_weights_are_written_once(tmp_path: Path) -> None:
     assert "shared.weight" in names
     assert not {name for name in names if "embed_tokens" in name}
     assert "encoder.embed_tokens.weight" in attached.model.state_dict()
-    loaded = Full().load(folder, "cpu").model
+    loaded = reloaded(folder)
     assert loaded.encoder.embed_tokens.weight.data_ptr() == loaded.shared.weight.data_ptr()
 
 
-@pytest.mark.parametrize("model_type", ["bert", "distilbert", "gpt2", "llama"])
+@pytest.mark.parametrize("model_type", ["bert", "distilbert", "gpt2", "llama", "t5"])
 @pytest.mark.parametrize("layers", [1, 2, "all"])
 def test_the_plan_counts_what_learns(tmp_path: Path, model_type: str, layers: Any) -> None:
-    base = write_tiny_model(tmp_path / "base", model_type)
-    counted = Full().count_trainable(read_architecture(base, "x"), FullParams(layers=layers))
+    options = TINY_T5 if model_type == "t5" else {}
+    base = write_tiny_model(tmp_path / "base", model_type, **options)
+    counted = Full().count_trainable(read_architecture(base, "x"), BARE, FullParams(layers=layers))
     attached = attach(base, layers)
     weights = dict(attached.model.named_parameters())
     assert counted == sum(weights[name].numel() for name in attached.trainable) > 0
@@ -137,9 +145,9 @@ def test_the_plan_counts_what_learns(tmp_path: Path, model_type: str, layers: An
 
 def test_more_layers_than_there_are_speak_against_it(tiny_bert: Path) -> None:
     architecture = read_architecture(tiny_bert, "x")
-    assert Full().check(architecture, FullParams(layers=3)) == []
-    assert Full().check(architecture, FullParams(layers="all")) == []
-    (problem,) = Full().check(architecture, FullParams(layers=4))
+    assert Full().check(architecture, BARE, FullParams(layers=3)) == []
+    assert Full().check(architecture, BARE, FullParams(layers="all")) == []
+    (problem,) = Full().check(architecture, BARE, FullParams(layers=4))
     assert "4 layers" in problem
     assert "3" in problem
 
@@ -147,5 +155,5 @@ def test_more_layers_than_there_are_speak_against_it(tiny_bert: Path) -> None:
 def test_layers_that_cannot_be_told_apart_speak_against_it(tmp_path: Path) -> None:
     base = write_tiny_model(tmp_path / "base", "albert", embedding_size=16)
     architecture = read_architecture(base, "x")
-    assert Full().check(architecture, FullParams(layers="all")) == []
-    assert Full().check(architecture, FullParams(layers=1)) != []
+    assert Full().check(architecture, BARE, FullParams(layers="all")) == []
+    assert Full().check(architecture, BARE, FullParams(layers=1)) != []

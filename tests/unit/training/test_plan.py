@@ -19,6 +19,8 @@ from adapterhub_lite.errors import (
 from adapterhub_lite.testing import write_tiny_model
 from adapterhub_lite.training.plan import Plan, make_plan
 
+TASK = "text-classification"
+
 
 @pytest.fixture(autouse=True)
 def nothing_is_loaded(lab: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
@@ -92,14 +94,22 @@ def test_each_seed_draws_its_own_shots(lab: Any) -> None:
 def test_a_method_that_cannot_train_on_a_quantised_base(lab: Any) -> None:
     error = refused(lab, CapabilityError, loader="half-byte")
     assert "'none' cannot train on a base that the loader 'half-byte' has quantised" in str(error)
-    assert error.hint == "methods that can: none-q"
+    names = error.hint.removeprefix("methods that can: ").split(", ")
+    assert "none-q" in names
+    assert not {"none", "decoders", "full"} & set(names)
+    assert all("quantised-base" in lab.catalogue.method(name).capabilities for name in names)
 
 
 def test_an_objective_for_another_family(lab: Any, tiny_gpt: Path) -> None:
     error = refused(lab, CapabilityError, base=str(tiny_gpt), objective="encoders")
     assert "'encoders' needs an encoder" in error.message
     assert "(gpt2) is a decoder" in error.message
-    assert "minilm" in error.hint
+    takes = error.hint.removeprefix("with this base: ").split(", ")
+    assert "majority" in takes
+    assert not {"encoders", "contrastive"} & set(takes)
+    for name in takes:
+        if name != "refuses":
+            assert plan(lab, base=str(tiny_gpt), objective=name).objective.spec.task == TASK
     assert plan(lab, base=str(tiny_gpt)).architecture.family == "decoder"
 
 
@@ -178,10 +188,10 @@ def test_a_preset_is_filled_in_below_what_is_given(lab: Any) -> None:
     values = {"base": str(lab.base), "preset": "setfit", "data": {"train": str(lab.rows)}}
     made = make_plan({**values, "objective": "majority"}, lab.catalogue, lab.registry)
     assert made.objective.spec.name == "majority"
-    assert made.method.as_recipe() == {"name": "full", "layers": 1}
+    assert made.method.as_recipe() == {"name": "full", "layers": 1, "parameters": []}
     assert made.loader.spec.name == "fp32"
     made = make_plan({**values, "method": {"layers": 2}}, lab.catalogue, lab.registry)
-    assert made.method.as_recipe() == {"name": "full", "layers": 2}
+    assert made.method.as_recipe() == {"name": "full", "layers": 2, "parameters": []}
 
 
 def test_planning_leaves_no_trace(lab: Any) -> None:

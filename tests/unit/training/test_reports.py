@@ -132,7 +132,7 @@ def test_the_report_tells_scores_baseline_and_reason(lab: Any, tmp_path: Path) -
     assert html.startswith("<!doctype html>")
     assert "0.7500 (0.6250 to 0.8125)" in page.cells
     assert "0.5625" in page.cells, "the frozen baseline"
-    assert "Kept: the frozen encoder. The gain of" in page.text
+    assert "Kept: frozen. The gain of" in page.text
     assert "frozen 0.875, fine-tuned 0.625." in page.text
     assert "on 40 test rows (95 % interval)" in page.text
     assert {"cat", "dog", "0.500", "0.250", "0.333", "7"} <= set(page.cells)

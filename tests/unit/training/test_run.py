@@ -39,7 +39,9 @@ def failed(lab: Any, error: type[AdapterHubError], **changes: Any) -> AdapterHub
 def test_a_strangers_trio_is_trained_published_reloaded_and_asked(lab: Any) -> None:
     result = train(lab)
     assert str(result.version) == "shares@1"
-    assert lab.loaded == [str(lab.base)]
+    base, tested = lab.loaded
+    assert base == str(lab.base)
+    assert Path(tested).name == "artifact", "the self-test loads what was saved"
     predictor = api.load("shares", registry=lab.registry, catalogue=lab.catalogue)
     assert predictor.classes == ("fruit", "music", "tool")
     first, second = predictor.predict(["anything", "at all"])
@@ -59,6 +61,7 @@ def test_the_manifest_names_the_strangers(lab: Any) -> None:
         assert (component.name, component.plugin, component.plugin_version) == (
             *(name, "acme-lab", "2.1"),
         )
+    assert manifest.kind == "model", "the method keeps all weights: no base is needed"
     assert manifest.hyperparameters["objective"] == {"smoothing": 1.0}
     assert manifest.hyperparameters["chosen"] == {"kept": "majority", "seen": 18}
     assert manifest.signature is not None
@@ -73,6 +76,10 @@ def test_the_manifest_names_the_strangers(lab: Any) -> None:
         "task": "text-classification",
         "method": "none",
         "objective": "majority",
+        "loader": "plain",
+        "loader_params": {},
+        "head": {"kind": "none", "labels": ["fruit", "music", "tool"], "problem": ""},
+        "base": None,
     }
 
 
@@ -186,7 +193,7 @@ def test_a_listener_may_stop_a_run(lab: Any) -> None:
 
 def test_a_scorer_that_reloads_otherwise_is_not_published(lab: Any) -> None:
     error = failed(lab, SelfTestError, objective="forgets-shares")
-    assert "probabilities differ by up to 5.1e-01" in error.message
+    assert "scores differ by up to 5.1e-01" in error.message
 
 
 def test_a_scorer_that_reloads_other_labels_is_not_published(lab: Any) -> None:

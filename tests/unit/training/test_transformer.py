@@ -10,10 +10,14 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from adapterhub_lite.errors import BaseModelError
+from adapterhub_lite.specs import Head, HeadKind
 from adapterhub_lite.testing import write_tiny_model
 from adapterhub_lite.transformer import layer_stack, load_transformer, quiet_transformers
 
 TINY_T5 = {"d_model": 32, "d_kv": 8, "d_ff": 64, "num_layers": 3, "num_heads": 4}
+BARE = Head()
+HEADS: dict[str, HeadKind] = {"gpt2": "causal-lm", "llama": "causal-lm", "t5": "seq2seq-lm"}
+"""What a tiny model of a type is saved with."""
 
 Copy = Callable[[], Path]
 
@@ -29,8 +33,8 @@ def copy(tiny_bert: Path, tmp_path: Path) -> Copy:
     [
         ("bert", "encoder.layer"),
         ("distilbert", "transformer.layer"),
-        ("gpt2", "h"),
-        ("llama", "layers"),
+        ("gpt2", "transformer.h"),
+        ("llama", "model.layers"),
         ("t5", None),
     ],
 )
@@ -40,7 +44,8 @@ def test_every_weight_is_the_files(
     options = TINY_T5 if model_type == "t5" else {}
     folder = write_tiny_model(tmp_path / model_type, model_type, **options)
     capfd.readouterr()
-    base = load_transformer(folder, torch.float32, "cpu")
+    kind = HEADS.get(model_type, "none")
+    base = load_transformer(folder, Head(kind=kind), torch.float32, "cpu")
     assert capfd.readouterr() == ("", "")
     saved = load_file(folder / "model.safetensors")
     weights = dict(base.model.named_parameters())
@@ -55,7 +60,7 @@ def test_every_weight_is_the_files(
 
 
 def test_the_dtype_is_the_one_asked_for(tiny_bert: Path) -> None:
-    model = load_transformer(tiny_bert, torch.bfloat16, "cpu").model
+    model = load_transformer(tiny_bert, BARE, torch.bfloat16, "cpu").model
     assert {weight.dtype for weight in model.parameters()} == {torch.bfloat16}
 
 
@@ -68,7 +73,7 @@ def test_a_missing_tensor_is_refused_and_named(
     del tensors[name]
     save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
     with pytest.raises(BaseModelError, match="lacks 1 of its tensors") as caught:
-        load_transformer(folder, torch.float32, "cpu")
+        load_transformer(folder, BARE, torch.float32, "cpu")
     assert repr(name) in caught.value.message
     assert capfd.readouterr() == ("", "")
 
@@ -87,10 +92,10 @@ def test_a_pooler_that_was_never_trained_is_not_made_up(
         model.save_pretrained(bare)
     assert not any("pooler" in name for name in load_file(bare / "model.safetensors"))
     capfd.readouterr()
-    loaded = load_transformer(bare, torch.float32, "cpu").model
+    loaded = load_transformer(bare, BARE, torch.float32, "cpu").model
     assert capfd.readouterr() == ("", "")
     assert loaded.pooler is None
-    assert load_transformer(folder, torch.float32, "cpu").model.pooler is not None
+    assert load_transformer(folder, BARE, torch.float32, "cpu").model.pooler is not None
 
 
 def test_a_pooler_that_is_half_there_is_refused(copy: Copy) -> None:
@@ -99,7 +104,7 @@ def test_a_pooler_that_is_half_there_is_refused(copy: Copy) -> None:
     del tensors["pooler.dense.bias"]
     save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
     with pytest.raises(BaseModelError, match="pooler"):
-        load_transformer(folder, torch.float32, "cpu")
+        load_transformer(folder, BARE, torch.float32, "cpu")
 
 
 def test_a_task_head_in_the_files_is_left_aside(
@@ -111,7 +116,7 @@ def test_a_task_head_in_the_files_is_left_aside(
     headed["classifier.weight"] = torch.zeros(2, 32)
     save_file(headed, folder / "model.safetensors", metadata={"format": "pt"})
     capfd.readouterr()
-    model = load_transformer(folder, torch.float32, "cpu").model
+    model = load_transformer(folder, BARE, torch.float32, "cpu").model
     assert capfd.readouterr() == ("", "")
     assert all(weight.equal(tensors[name]) for name, weight in model.named_parameters())
 
@@ -121,7 +126,7 @@ def test_a_model_of_an_unknown_type_is_refused_in_one_line(copy: Copy) -> None:
     config = json.loads((folder / "config.json").read_text())
     (folder / "config.json").write_text(json.dumps({**config, "model_type": "nonesuch"}))
     with pytest.raises(BaseModelError, match="nonesuch") as caught:
-        load_transformer(folder, torch.float32, "cpu")
+        load_transformer(folder, BARE, torch.float32, "cpu")
     assert "\n" not in caught.value.message
 
 
@@ -133,7 +138,7 @@ def test_code_that_comes_with_a_model_never_runs(copy: Copy, tmp_path: Path) -> 
     config |= {"model_type": "theirs", "auto_map": {"AutoConfig": "theirs.TheirConfig"}}
     (folder / "config.json").write_text(json.dumps(config))
     with pytest.raises(BaseModelError):
-        load_transformer(folder, torch.float32, "cpu")
+        load_transformer(folder, BARE, torch.float32, "cpu")
     assert not witness.exists()
 
 
@@ -141,7 +146,7 @@ def test_weights_that_end_too_early_are_refused(copy: Copy) -> None:
     file = copy() / "model.safetensors"
     file.write_bytes(file.read_bytes()[:-100])
     with pytest.raises(BaseModelError):
-        load_transformer(file.parent, torch.float32, "cpu")
+        load_transformer(file.parent, BARE, torch.float32, "cpu")
 
 
 def test_a_base_without_a_tokenizer_is_refused(copy: Copy) -> None:
@@ -149,7 +154,7 @@ def test_a_base_without_a_tokenizer_is_refused(copy: Copy) -> None:
     for name in ("tokenizer.json", "tokenizer_config.json"):
         (folder / name).unlink()
     with pytest.raises(BaseModelError, match="tokenizer"):
-        load_transformer(folder, torch.float32, "cpu")
+        load_transformer(folder, BARE, torch.float32, "cpu")
 
 
 def test_silence_ends_with_the_block() -> None:
@@ -165,5 +170,5 @@ def test_silence_ends_with_the_block() -> None:
 def test_layers_that_are_shared_are_not_found(tmp_path: Path) -> None:
     folder = write_tiny_model(tmp_path / "albert", "albert", embedding_size=16)
     with pytest.raises(BaseModelError, match="'albert'") as caught:
-        layer_stack(load_transformer(folder, torch.float32, "cpu").model)
+        layer_stack(load_transformer(folder, BARE, torch.float32, "cpu").model)
     assert "layers: all" in caught.value.hint

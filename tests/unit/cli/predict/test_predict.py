@@ -14,13 +14,14 @@ from numpy.typing import NDArray
 
 from adapterhub_lite.api import open_registry
 from adapterhub_lite.inference import Predictor
+from adapterhub_lite.scoring import ProbabilityScorer
 from adapterhub_lite_registry import Registry
 
 TEXTS = ["abc", "some words", "a text that is rather long"]
 
 
 @dataclass
-class Lengths:
+class Lengths(ProbabilityScorer):
     """A scorer whose probabilities follow the length of the text."""
 
     classes: tuple[str, ...] = ("long", "short", "tiny")
@@ -55,7 +56,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, home: Path, scorer: Le
     def load(ref: str, **options: Any) -> Predictor:
         assert ref == "words@prod"
         assert options["device"] == "cpu"
-        return Predictor(scorer, "words@3")
+        return Predictor(scorer, "words@3", "text-classification", "labelled-text")
 
     monkeypatch.setattr("adapterhub_lite.api.load", load)
     open_registry()

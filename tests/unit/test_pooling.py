@@ -9,7 +9,7 @@ import torch
 from sentence_transformers.sentence_transformer.modules import Pooling as Theirs
 
 from adapterhub_lite.errors import BaseModelError
-from adapterhub_lite_setfit.pooling import Mode, Pooling, read_pooling, write_pooling
+from adapterhub_lite.pooling import Mode, Pooling, read_pooling, write_pooling
 
 
 @pytest.mark.parametrize("mode", get_args(Mode))

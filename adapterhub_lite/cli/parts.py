@@ -1,0 +1,172 @@
+"""``ahl methods``, ``ahl objectives``, ``ahl loaders``: what can be chosen, and its parameters."""
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from adapterhub_lite.cli.common import emit_json, json_option, print_table, settings, shared_options
+
+if TYPE_CHECKING:
+    from adapterhub_lite.catalogue import Catalogue
+    from adapterhub_lite.specs import LoaderSpec, MethodSpec, ObjectiveSpec, Params
+
+    PartSpec = MethodSpec | ObjectiveSpec | LoaderSpec
+
+
+def _group(kind: str, what: str) -> click.Group:
+    """Make the group of one kind of part: ``list`` and ``show``."""
+
+    @click.group(f"{kind}s", short_help=f"List {what}, and show one's parameters.")
+    def group() -> None:
+        pass
+
+    @group.command("list", short_help=f"List {what}.")
+    @json_option
+    @shared_options
+    def list_(as_json: bool) -> None:
+        specs = _specs(kind)
+        if as_json:
+            emit_json([_summary(spec) for spec in specs])
+            return
+        print_table(["name", *_columns(kind), "summary"], [_row(kind, spec) for spec in specs])
+        click.echo(f"\nmore of one: ahl {kind}s show NAME")
+
+    @group.command("show", short_help="Show parameters, capabilities and paper.")
+    @click.argument("name")
+    @json_option
+    @shared_options
+    def show(name: str, as_json: bool) -> None:
+        catalogue = _catalogue()
+        spec: Any = catalogue.offer(kind, name).spec
+        if as_json:
+            schema = spec.params.model_json_schema()
+            emit_json({**_summary(spec), "parameters": schema})
+        else:
+            _print(kind, spec, catalogue)
+
+    group.help = f"Look at {what}."
+    list_.help = f"List {what}, of every installed plugin."
+    show.help = f"Show what the {kind} NAME takes, what it can do and where it comes from."
+    return group
+
+
+def _catalogue() -> "Catalogue":
+    from adapterhub_lite.plugins import get_catalogue
+
+    return get_catalogue(first_party_only=settings().no_plugins)
+
+
+def _specs(kind: str) -> "list[Any]":
+    return [offer.spec for offer in _catalogue().usable(kind)]
+
+
+def _columns(kind: str) -> list[str]:
+    return {
+        "method": ["learns", "heads"],
+        "objective": ["task", "rows"],
+        "loader": ["bytes/parameter"],
+    }[kind]
+
+
+def _row(kind: str, spec: Any) -> list[str]:
+    match kind:
+        case "method":
+            cells = [_artifact(spec), _heads(spec)]
+        case "objective":
+            cells = [spec.task, spec.rows]
+        case _:
+            cells = [f"{spec.bytes_per_parameter:g}"]
+    return [spec.name, *cells, spec.summary]
+
+
+def _artifact(spec: "MethodSpec") -> str:
+    return "an adapter" if spec.needs_base else "the base"
+
+
+def _heads(spec: "MethodSpec") -> str:
+    from typing import get_args
+
+    from adapterhub_lite.specs import HeadKind
+
+    kinds = get_args(HeadKind)
+    missing = [kind for kind in kinds if kind not in spec.heads]
+    if not missing:
+        return "all"
+    return f"all but {', '.join(missing)}" if len(missing) < 3 else ", ".join(sorted(spec.heads))
+
+
+def _summary(spec: Any) -> dict[str, Any]:
+    """Return a spec as JSON values, its parameters apart."""
+    found: dict[str, Any] = {
+        "name": spec.name,
+        "summary": spec.summary,
+        "paper": spec.paper or None,
+    }
+    for name in ("families", "heads", "capabilities"):
+        if hasattr(spec, name):
+            found[name] = sorted(getattr(spec, name))
+    for name in ("task", "rows", "head", "needs_base", "learning_rate", "quantised", "needs_gpu"):
+        if hasattr(spec, name):
+            found[name] = getattr(spec, name)
+    if getattr(spec, "refusals", None):
+        found["refusals"] = dict(spec.refusals)
+    found["requires"] = [requirement.install for requirement in spec.requires]
+    return found
+
+
+def _print(kind: str, spec: Any, catalogue: "Catalogue") -> None:
+    source = catalogue.offer(kind, spec.name).source
+    click.echo(f"{spec.name}: {spec.summary}\n")
+    for name, value in _facts(kind, spec):
+        click.echo(f"{name:<14}{value}")
+    click.echo(f"{'from':<14}{source.distribution} {source.version}")
+    rows = list(_parameters(spec.params))
+    if rows:
+        click.echo("\nparameters:")
+        for name, default, text in rows:
+            click.echo(f"  {name} ({default})\n      {text}")
+    else:
+        click.echo("\nit takes no parameters")
+
+
+def _facts(kind: str, spec: Any) -> Iterator[tuple[str, str]]:
+    if spec.paper:
+        yield "paper", spec.paper
+    if kind == "objective":
+        yield "task", spec.task
+        yield "rows", spec.rows
+        yield "head", spec.head
+    if hasattr(spec, "families"):
+        yield "bases", ", ".join(sorted(spec.families))
+    if kind == "method":
+        yield "heads", ", ".join(sorted(spec.heads))
+        for head, reason in spec.refusals.items():
+            yield f"  not {head}", reason
+        yield "learns", _artifact(spec)
+        yield "can", ", ".join(sorted(spec.capabilities)) or "nothing more than train and reload"
+        yield "learning rate", f"{spec.learning_rate:g}, when the recipe gives none"
+    if kind == "loader":
+        yield "weights", f"about {spec.bytes_per_parameter:g} bytes a parameter"
+    for requirement in spec.requires:
+        yield "needs", requirement.install
+
+
+def _parameters(params: "type[Params]") -> Iterator[tuple[str, str, str]]:
+    """Yield each parameter's name, its default or that it has none, and its help."""
+    for name, field in params.model_fields.items():
+        default = field.get_default(call_default_factory=True)
+        shown = "required" if field.is_required() else f"default: {_shown(default)}"
+        yield name, shown, field.description or ""
+
+
+def _shown(value: Any) -> str:
+    """Write a default as a recipe would."""
+    if value is None or value in ([], {}, ""):
+        return "none"
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+methods = _group("method", "the ways of choosing which parameters learn")
+objectives = _group("objective", "what can be optimised, and on which rows")
+loaders = _group("loader", "the precisions in which a base can be loaded")

@@ -1,0 +1,162 @@
+"""Merge an adapter into its base: a whole model comes out that answers as the two did."""
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Final
+
+from adapterhub_lite.catalogue import Catalogue
+from adapterhub_lite.deployment.folders import component
+from adapterhub_lite.errors import CapabilityError, SelfTestError
+from adapterhub_lite.inference.artifact import (
+    ArtifactInfo,
+    NeededBase,
+    read_artifact_info,
+    write_artifact_info,
+)
+from adapterhub_lite.inference.loading import find_base, load_model, resolve_artifact
+from adapterhub_lite.protocols import Attached, LoadedBase, Outcome
+from adapterhub_lite.recipes import validate
+from adapterhub_lite.specs import CAPABILITIES, MethodSpec, ResolvedBase
+from adapterhub_lite.training.publish import environment, publish_folder, tensor_count
+
+if TYPE_CHECKING:
+    from adapterhub_lite_registry import Manifest, ManifestDraft, Registry, Version
+
+WHOLE_MODEL: Final = "full"
+"""The method whose artifacts are whole models."""
+
+EXACT: Final = 1e-4
+"""Largest relative difference of the outputs on a base in 32-bit floating point."""
+
+ROUNDED: Final = 5e-2
+"""Largest one where the adapter's base computed in fewer bits: its own rounding."""
+
+
+@dataclass(frozen=True, slots=True)
+class Baked:
+    """What was published, and how far its outputs are from the adapter's, relatively."""
+
+    version: "Version"
+    difference: float
+
+
+def bake(
+    ref: str,
+    name: str,
+    registry: "Registry",
+    catalogue: Catalogue,
+    *,
+    alias: str | None = None,
+    base: str | None = None,
+    any_base: bool = False,
+) -> Baked:
+    """Merge the adapter ``ref`` into its base, and publish the model as a version of ``name``.
+
+    A quantised base is turned back into floating point first, with the very weights that it
+    computed with; merging into the original weights, which the adapter never saw, would be far
+    off. Raises CapabilityError for what cannot be merged, and SelfTestError, publishing nothing,
+    when the model's outputs differ from the adapter's.
+    """
+    from adapterhub_lite_registry import check_name
+
+    check_name(name)
+    folder, full_name = resolve_artifact(ref, registry)
+    info = read_artifact_info(folder)
+    spec = catalogue.method(info.method)
+    needed = _require_bakeable(spec, info, full_name, catalogue)
+    found = find_base(folder, info, registry, catalogue, base=base, any_base=any_base)
+    with TemporaryDirectory(prefix="adapterhub-") as work:
+        made = Path(work) / "model"
+        made.mkdir()
+        _write(folder, made, info, found, catalogue)
+        off = _compare(folder, made, info, found, catalogue)
+        parent = registry.resolve(ref) if "/" not in ref else None
+        draft = _draft(made, info, parent, catalogue)
+        facts = {"baked": {"from": full_name, "relative_difference": off}}
+        if found.ref != needed.ref:
+            facts["baked"]["base"] = found.ref  # an explicit override is on record
+        draft = draft.model_copy(update={"hyperparameters": facts})
+        return Baked(publish_folder(made, name, draft, registry, alias), off)
+
+
+def _require_bakeable(
+    spec: MethodSpec, info: ArtifactInfo, name: str, catalogue: Catalogue
+) -> NeededBase:
+    if info.base is None:
+        raise CapabilityError(f"{name} is a whole model already", hint="see: ahl checkout")
+    if "bake" not in spec.capabilities:
+        specs = [offer.spec for offer in catalogue.usable("method")]
+        able = [s.name for s in specs if isinstance(s, MethodSpec) and "bake" in s.capabilities]
+        raise CapabilityError(
+            f"{name} cannot be baked: the method {spec.name!r} does not declare 'bake' "
+            f"({CAPABILITIES['bake']})",
+            hint=f"it is served beside its base; methods that can be baked: {', '.join(able)}",
+        )
+    return info.base
+
+
+def _write(
+    folder: Path, made: Path, info: ArtifactInfo, base: ResolvedBase, catalogue: Catalogue
+) -> None:
+    """Write the merged model, and what its objective needs to score with it."""
+    objective = catalogue.implementation(catalogue.objective(info.objective))
+    scorer = objective.load(load_model(folder, info, base, catalogue, "cpu"), folder)
+    plain = _in_floats(info, base, catalogue)
+    merged = catalogue.implementation(catalogue.method(info.method)).bake(plain, folder)
+    names = frozenset(name for name, _ in merged.model.named_parameters())
+    attached = Attached(merged.model, merged.tokenizer, merged.path, names, info.head)
+    catalogue.implementation(catalogue.method(WHOLE_MODEL)).save(attached, made)
+    outcome = Outcome(scorer, None, kept="baked", reason="baked", selection=None)
+    objective.save(outcome, made)
+    write_artifact_info(
+        made, replace(info, method=WHOLE_MODEL, loader="fp32", loader_params={}, base=None)
+    )
+
+
+def _in_floats(info: ArtifactInfo, base: ResolvedBase, catalogue: Catalogue) -> LoadedBase:
+    spec = catalogue.loader(info.loader)
+    params = validate(spec.params, info.loader_params, where="loader")
+    loader = catalogue.implementation(spec)
+    plain: LoadedBase = loader.dequantise(loader.load(base, info.head, params, "cpu"))
+    return plain
+
+
+def _compare(
+    folder: Path, made: Path, info: ArtifactInfo, base: ResolvedBase, catalogue: Catalogue
+) -> float:
+    """Return the relative difference of the outputs; raises SelfTestError when it is too large."""
+    from adapterhub_lite.probe import answers, difference
+
+    adapter = load_model(folder, info, base, catalogue, "cpu")
+    whole = ResolvedBase(ref=str(made), path=str(made), source="artifact")
+    model = load_model(made, read_artifact_info(made), whole, catalogue, "cpu")
+    found = difference(answers(adapter.model), answers(model.model))
+    exact = info.loader == "fp32"
+    if not found <= (EXACT if exact else ROUNDED):
+        raise SelfTestError(
+            f"the merged model's outputs differ from the adapter's by {found:.1e}",
+            hint="nothing was published; serve the adapter beside its base instead",
+        )
+    return found
+
+
+def _draft(
+    made: Path, info: ArtifactInfo, parent: "Version | None", catalogue: Catalogue
+) -> "ManifestDraft":
+    from adapterhub_lite_registry import ManifestDraft, Parent
+
+    manifest: Manifest | None = parent.manifest if parent else None
+    return ManifestDraft(
+        kind="model",
+        task=info.task,
+        base=manifest.base if manifest else None,
+        method=component("method", WHOLE_MODEL, catalogue),
+        objective=component("objective", info.objective, catalogue),
+        loader=component("loader", "fp32", catalogue),
+        parents=(Parent(digest=parent.digest, role="adapter"),) if parent else (),
+        env=environment(),
+        license=manifest.license if manifest else None,
+        signature=manifest.signature if manifest else None,
+        tensors=tensor_count(made),
+    )

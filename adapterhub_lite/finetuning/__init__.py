@@ -1,0 +1,1 @@
+"""Gradient descent, one way for every task and every method."""

@@ -1,0 +1,102 @@
+"""What PEFT's own configs do not tell: names, papers, capabilities, learning rates, limits.
+
+``methods.toml`` holds it. Its capabilities are not believed but measured: a test compares them
+with what each method does on tiny models.
+"""
+
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from importlib.resources import files
+from types import MappingProxyType
+from typing import Annotated, Any, Final, Literal, get_args
+
+from pydantic import Field
+
+from adapterhub_lite.specs import Capability, Family, HeadKind
+
+ARXIV: Final = "https://arxiv.org/abs/"
+HEADS: Final[frozenset[HeadKind]] = frozenset(get_args(HeadKind))
+FAMILIES: Final[frozenset[Family]] = frozenset(get_args(Family))
+LETTERS: Final[Mapping[str, Capability]] = {
+    "q": "quantised-base",
+    "g": "gradient-checkpointing",
+    "i": "identity-at-init",
+    "b": "bake",
+    "s": "several-active",
+    "m": "mixed-batch",
+    "d": "disable",
+}
+"""The letters in which the table writes capabilities."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entry:
+    """What is said of one PEFT method.
+
+    ``ranks`` name the parameters that may be no larger than the base's widest layer. ``fallback``
+    is what is adapted when PEFT knows no targets for an architecture. ``needs_weights``: its
+    layout depends on the base's weights, so that it cannot be laid out on the meta device.
+    ``refused`` says why it cannot be trained here. ``hidden`` fields cannot be set in a recipe.
+    """
+
+    name: str
+    summary: str
+    paper: str = ""
+    capabilities: frozenset[Capability] = frozenset()
+    learning_rate: float = 2e-4
+    heads: frozenset[HeadKind] = HEADS
+    families: frozenset[Family] = FAMILIES
+    ranks: frozenset[str] = frozenset()
+    defaults: Mapping[str, Any] = field(default_factory=dict)
+    hidden: frozenset[str] = frozenset()
+    fallback: Literal["linear", "norm", ""] = "linear"
+    needs_weights: bool = False
+    refused: str = ""
+
+
+HIDDEN: Final = frozenset(
+    {
+        # the base's geometry, which its config tells
+        *("token_dim", "num_transformer_submodules", "num_attention_heads", "num_layers"),
+        # the tokenizer is the base's own
+        *("tokenizer_name_or_path", "tokenizer_kwargs"),
+        # files of the writer's machine, or names of code
+        *("megatron_config", "megatron_core", "prompt_tuning_init_state_dict_path", "shadow_model"),
+        # variants that need data, other adapters or bases that no loader makes
+        *("velora_config", "alora_invocation_tokens", "use_qalora", "qalora_group_size"),
+    }
+)
+"""Fields of PEFT's configs that a recipe cannot set, beside those that hold an object."""
+
+LORA_INIT: Final = (
+    bool
+    | Literal["gaussian", "olora", "pissa", "loftq", "orthogonal", "mica"]
+    | Annotated[str, Field(pattern=r"^pissa_niter_[0-9]{1,3}$")]
+)
+TYPES: Final[Mapping[str, Any]] = MappingProxyType(
+    {
+        "init_lora_weights": LORA_INIT,
+        "lora_alpha": int | float,
+        "loftq_config": dict[Literal["loftq_bits", "loftq_iter"], int],
+        "prompt_tuning_init": Literal["TEXT", "SAMPLE_VOCAB", "RANDOM"],
+    }
+)
+"""Fields whose types are not PEFT's: eva, corda and lora_ga need data; alphas may be fractions."""
+
+
+def _read() -> Mapping[str, Entry]:
+    text = (files("adapterhub_lite_peft") / "methods.toml").read_text(encoding="utf-8")
+    return MappingProxyType({key: _entry(said) for key, said in tomllib.loads(text).items()})
+
+
+def _entry(said: dict[str, Any]) -> Entry:
+    paper = said.pop("paper", "")
+    can = frozenset(LETTERS[letter] for letter in said.pop("can"))
+    sets = {key: frozenset(value) for key, value in said.items() if isinstance(value, list)}
+    place = paper if not paper or paper.startswith("https:") else ARXIV + paper
+    return Entry(**{**said, **sets, "paper": place, "capabilities": can})
+
+
+ENTRIES: Final = _read()
+"""PEFT's name of a method → what is said of it."""

@@ -1,0 +1,121 @@
+"""Objectives for every task, all on the shared training loop."""
+
+from collections.abc import Iterator
+from typing import Final
+
+from adapterhub_lite.hookspecs import hookimpl
+from adapterhub_lite.specs import Family, ObjectiveSpec
+from adapterhub_lite_tasks.params import (
+    CausalParams,
+    ClassificationParams,
+    EmbeddingParams,
+    QuestionParams,
+    RegressionParams,
+    Seq2SeqParams,
+    SftParams,
+    TaggingParams,
+)
+
+EVERY: Final[frozenset[Family]] = frozenset({"encoder", "decoder", "encoder-decoder"})
+DECODER: Final[frozenset[Family]] = frozenset({"decoder"})
+
+
+@hookimpl
+def adapterhub_objectives() -> Iterator[ObjectiveSpec]:
+    """Offer one objective a task, and two for text generation."""
+    yield from _reading()
+    yield from _writing()
+
+
+def _reading() -> Iterator[ObjectiveSpec]:
+    yield ObjectiveSpec(
+        name="classification",
+        summary="Labels of texts or pairs of texts, one a row or several.",
+        implementation="adapterhub_lite_tasks.classification:Classification",
+        task="text-classification",
+        params=ClassificationParams,
+        rows="labelled-text",
+        families=EVERY,
+        head="sequence-classification",
+        multi_label=True,
+        pairs=True,
+    )
+    yield ObjectiveSpec(
+        name="tagging",
+        summary="A tag for every word: names, parts of speech.",
+        implementation="adapterhub_lite_tasks.tagging:Tagging",
+        task="token-classification",
+        params=TaggingParams,
+        rows="tagged-words",
+        families=EVERY,
+        head="token-classification",
+    )
+    yield ObjectiveSpec(
+        name="regression",
+        summary="A number for a text or a pair of texts.",
+        implementation="adapterhub_lite_tasks.regression:Regression",
+        task="text-regression",
+        params=RegressionParams,
+        rows="valued-text",
+        families=EVERY,
+        head="sequence-classification",
+        pairs=True,
+    )
+    yield ObjectiveSpec(
+        name="question-answering",
+        summary="The span of a context that answers a question, or that there is none.",
+        implementation="adapterhub_lite_tasks.questions:QuestionAnswering",
+        paper="https://arxiv.org/abs/1806.03822",
+        task="question-answering",
+        params=QuestionParams,
+        rows="question",
+        families=EVERY,
+        head="question-answering",
+    )
+    yield ObjectiveSpec(
+        name="embedding",
+        summary="Sentence embeddings from pairs, triplets or valued pairs of texts.",
+        implementation="adapterhub_lite_tasks.embedding:Embedding",
+        paper="https://arxiv.org/abs/1705.00652",
+        task="sentence-similarity",
+        params=EmbeddingParams,
+        rows="similar-texts",
+        families=frozenset({"encoder", "decoder"}),
+        pairs=True,
+    )
+
+
+def _writing() -> Iterator[ObjectiveSpec]:
+    yield ObjectiveSpec(
+        name="causal-lm",
+        summary="The language of raw text: adapts a language model to a domain.",
+        implementation="adapterhub_lite_tasks.causal:CausalLanguage",
+        paper="https://arxiv.org/abs/2004.10964",
+        task="text-generation",
+        params=CausalParams,
+        rows="document",
+        families=DECODER,
+        head="causal-lm",
+    )
+    yield ObjectiveSpec(
+        name="sft",
+        summary="Answers: supervised fine-tuning on prompts and completions, or on chats.",
+        implementation="adapterhub_lite_tasks.sft:SupervisedFineTuning",
+        paper="https://arxiv.org/abs/2203.02155",
+        task="text-generation",
+        params=SftParams,
+        rows="dialogue",
+        families=DECODER,
+        head="causal-lm",
+    )
+    yield ObjectiveSpec(
+        name="seq2seq",
+        summary="One text into another: summarise, translate. For a decoder take sft.",
+        implementation="adapterhub_lite_tasks.seq2seq:SequenceToSequence",
+        paper="https://arxiv.org/abs/1910.10683",
+        task="text2text-generation",
+        params=Seq2SeqParams,
+        rows="source-target",
+        families=frozenset({"encoder-decoder"}),
+        head="seq2seq-lm",
+    )
