@@ -130,7 +130,7 @@ def test_a_head_is_there_where_transformers_has_a_class(
 ) -> None:
     from transformers import AutoConfig
 
-    from adapterhub_lite.transformer import auto_class
+    from adapterhub_lite.heads import auto_class
 
     known = type(AutoConfig.from_pretrained(tiny(model_type))) in auto_class(kind)._model_mapping
     assert read_architecture(tiny(model_type), "x").has_head(kind) is known
