@@ -86,11 +86,12 @@ def load(
     one than it was trained on. Raises NotFoundError, BaseModelError for a base that is not found
     or another, or IntegrityError when a byte is not what was published.
     """
+    from adapterhub_lite.inference.lazy import opened_on_use
     from adapterhub_lite.inference.loading import load_predictor
 
     return load_predictor(
         ref,
-        registry or open_registry(),
+        registry or opened_on_use(open_registry),
         catalogue or get_catalogue(),
         device=device,
         base=base,

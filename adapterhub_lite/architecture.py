@@ -24,6 +24,8 @@ HEAD_TABLES: Final[Mapping[HeadKind, str]] = {
     "seq2seq-lm": "MODEL_FOR_SEQ_TO_SEQ_CAUSAL_LM_MAPPING_NAMES",
 }
 """Head → transformers' own table of the model classes that have it."""
+OUTPUT_LAYERS: Final = ("lm_head.", "embed_out.", "output.", "output_projection.", "head.")
+"""Beginnings of the names of a language model's output layer."""
 MALFORMED = (ValueError, KeyError, TypeError, AttributeError)
 """What reading somebody's JSON raises when it is not what it should be."""
 
@@ -46,6 +48,7 @@ class Architecture:
     """A base model's kind and size, and every tensor in its files.
 
     ``layer_prefix`` is what stands before a layer's number in tensor names ("encoder.layer.").
+    ``tied``: the config does not deny that the output layer is the embeddings.
     """
 
     folder: Path
@@ -56,6 +59,7 @@ class Architecture:
     tensors: Mapping[str, TensorInfo]
     layer_prefix: str
     sentence_transformer: bool
+    tied: bool
 
     @cached_property
     def parameters(self) -> int:
@@ -68,6 +72,17 @@ class Architecture:
 
         table = getattr(modeling_auto, HEAD_TABLES[kind])
         return self.model_type in table
+
+    def lacks_head(self, kind: HeadKind) -> bool:
+        """Say whether a decoder's files hold the bare transformer, and not the output layer.
+
+        Where embeddings are tied the output layer is no tensor of its own, and nothing is lacking.
+        """
+        if kind != "causal-lm" or self.tied:
+            return False
+        # With its head the transformer is one of two parts: "model.layers.0", beside "lm_head".
+        bare = self.layer_prefix.count(".") == 1
+        return bare and not any(name.startswith(OUTPUT_LAYERS) for name in self.tensors)
 
     def layer_parameters(self, layer: int) -> int:
         """How many numbers the tensors of one layer hold."""
@@ -94,6 +109,7 @@ def read_architecture(folder: Path, ref: str) -> Architecture:
         tensors=tensors,
         layer_prefix=_layer_prefix(tensors, layers),
         sentence_transformer=(folder / "modules.json").is_file(),
+        tied=config.get("tie_word_embeddings") is not False,
     )
 
 

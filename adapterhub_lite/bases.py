@@ -21,7 +21,7 @@ from adapterhub_lite.errors import (
 from adapterhub_lite.specs import ResolvedBase
 
 if TYPE_CHECKING:
-    from adapterhub_lite_registry import Registry
+    from adapterhub_lite_registry import Registry, Version
 
 TOKENIZER_FILES = (
     "merges.txt",
@@ -54,19 +54,41 @@ def resolve_base(ref: str, catalogue: Catalogue, registry: "Registry") -> Resolv
     folder = Path(ref).expanduser()
     if folder.is_dir():
         return ResolvedBase(ref=ref, path=str(folder.resolve()), source="path")
-    found = catalogue.resolve_base(ref)
-    if found is not None:
-        return found
+    found = resolve_named_base(ref, catalogue, registry)
+    if found is None:
+        raise _not_found(ref, folder, registry)
+    return found
+
+
+def resolve_named_base(ref: str, catalogue: Catalogue, registry: "Registry") -> ResolvedBase | None:
+    """Find the base that ``ref`` names, which is no path: a folder of that name is not looked at.
+
+    Returns None when nobody knows it. Raises as :func:`resolve_base` otherwise.
+    """
+    return catalogue.resolve_base(ref) or _published(ref, registry)
+
+
+def _published(ref: str, registry: "Registry") -> ResolvedBase | None:
     try:
         version = registry.resolve(ref)
-        return ResolvedBase(
-            ref=str(version),
-            path=str(registry.path(version)),
-            source="registry",
-            revision=version.digest,
-        )
     except (InvalidNameError, NotFoundError):
-        raise _not_found(ref, folder, registry) from None
+        return None
+    _refuse_adapter(version)
+    return ResolvedBase(
+        ref=str(version),
+        path=str(registry.path(version)),
+        source="registry",
+        revision=version.digest,
+    )
+
+
+def _refuse_adapter(version: "Version") -> None:
+    if version.manifest.kind == "adapter":
+        raise BaseModelError(
+            f"{version} is an adapter, and a base is a whole model",
+            ref=str(version),
+            hint=f"merge it into its base first: ahl bake {version} --into NAME",
+        )
 
 
 def _not_found(ref: str, folder: Path, registry: "Registry") -> BaseModelError:

@@ -26,7 +26,8 @@
         └── IntegrityError
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from typing import Final
 
 from adapterhub_lite_registry.errors import (
     AdapterHubError,
@@ -65,6 +66,10 @@ __all__ = [
     "UnknownNameError",
     "UserError",
 ]
+
+
+LISTED: Final = 9
+"""How many known names the hint of an unknown one lists."""
 
 
 class UserError(AdapterHubError):
@@ -106,8 +111,9 @@ class UnknownNameError(UserError):
         self.name = name
         self.nearest = nearest_name(name, choices)
         hint = f"did you mean {self.nearest!r}? " if self.nearest else ""
-        listing = ", ".join(choices) or "none"
-        super().__init__(f"unknown {kind} {name!r}", hint=f"{hint}known: {listing}")
+        listing = ", ".join(_some(name, choices)) or "none"
+        more = "" if len(choices) <= LISTED else f", … (see: ahl {_command(kind)} list)"
+        super().__init__(f"unknown {kind} {name!r}", hint=f"{hint}known: {listing}{more}")
 
 
 class CapabilityError(UserError):
@@ -159,3 +165,17 @@ def nearest_name(name: str, choices: Iterable[str]) -> str | None:
     by_folded = {choice.casefold(): choice for choice in choices}
     found = get_close_matches(name.casefold(), by_folded, n=1, cutoff=0.6)
     return by_folded[found[0]] if found else None
+
+
+def _some(name: str, choices: Sequence[str]) -> list[str]:
+    """Return all choices, or of many the most alike, in order."""
+    from difflib import get_close_matches
+
+    if len(choices) <= LISTED:
+        return list(choices)
+    return sorted(get_close_matches(name, choices, n=LISTED, cutoff=0.0))
+
+
+def _command(kind: str) -> str:
+    """Return the command group that lists things of a kind."""
+    return f"{kind}s" if kind in ("method", "objective", "loader") else "plugins"

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from adapterhub_lite.data.table import RowSet, Table
-from adapterhub_lite.specs import Head, Params, ResolvedBase
+from adapterhub_lite.specs import Head, ObjectiveSpec, Params, ResolvedBase
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -201,6 +201,45 @@ class Objective(Protocol):
     def load(self, base: LoadedBase, folder: Path) -> Scorer:
         """Rebuild the scorer from a reloaded model and the folder."""
 
+    def adopt(self, base: LoadedBase, params: Params) -> Scorer:
+        """Return the scorer of a model that was trained elsewhere, for :meth:`save`.
+
+        Called only where the spec says ``adopts``; without rows the params decide everything.
+        """
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TokenisedSample:
+    """A row, or a window of one, as a model is trained on it.
+
+    ``row`` is its number among the rows given; ``part`` names which of a row's texts it is, where
+    a model reads them apart. ``ids`` are tokens, an encoder-decoder's source and target one behind
+    the other; ``learnt`` says which of them have a loss of their own, and is empty where the loss
+    is the whole row's. ``labels`` has a token's label, or nothing, for each; ``target`` is what is
+    learnt of the whole row. ``cut`` counts the tokens that the length limit cost.
+    """
+
+    row: int
+    ids: tuple[int, ...]
+    learnt: tuple[bool, ...] = ()
+    labels: tuple[str, ...] = ()
+    part: str = ""
+    target: str = ""
+    cut: int = 0
+
+
+class Preview(Protocol):
+    """Shows rows as an objective trains on them, before a weight is loaded."""
+
+    def __call__(
+        self, base: LoadedBase, rows: RowSet, params: Any, run: Run
+    ) -> Sequence[TokenisedSample]:
+        """Tokenise all of ``rows`` as training does; ``run`` hears of what is cut or left out.
+
+        ``base`` has a tokenizer, and its model is on torch's meta device: modules and config
+        without weights. Raises what training would.
+        """
+
 
 class Metric(Protocol):
     """A number from what is true and what was answered."""
@@ -217,15 +256,38 @@ class Metric(Protocol):
 class Exporter(Protocol):
     """Writes a version in another tool's format."""
 
-    def export(self, folder: Path, destination: Path) -> None:
-        """Write ``destination`` (an empty folder) from a version's folder."""
+    def export(self, folder: Path, destination: Path, base: ResolvedBase | None) -> None:
+        """Write ``destination`` (an empty folder) from a version's folder, and check it.
+
+        ``base`` is the base that an adapter is loaded onto; None for a whole model. Raises
+        CapabilityError when the format cannot hold the version.
+        """
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImportOptions:
+    """What a person tells an importer, as far as its spec takes it.
+
+    ``convert`` allows a pickle to be converted in isolation. ``labels`` are those of the head's
+    outputs, in their order; empty when nobody says. ``multi_label``: an input may have several.
+
+    ``find_base`` returns the base: the person's choice, else what a stranger's folder names, as
+    long as that is no path. ``find_objective`` returns the person's choice, else the one of the
+    given name. Both raise UserError where neither says.
+    """
+
+    find_base: Callable[[str | None], ResolvedBase]
+    find_objective: Callable[[str | None], ObjectiveSpec]
+    convert: bool = False
+    labels: tuple[str, ...] = ()
+    multi_label: bool = False
 
 
 class Importer(Protocol):
-    """Makes a version out of another tool's folder."""
+    """Makes a version out of another tool's folder, of which nothing is believed."""
 
-    def read(self, source: Path, destination: Path, *, convert: bool) -> Mapping[str, Any]:
-        """Write our files into ``destination``; return the manifest fields that the source tells.
+    def read(self, source: Path, destination: Path, options: ImportOptions) -> Mapping[str, Any]:
+        """Write our files, ``adapterhub.json`` among them, into ``destination``.
 
-        ``convert`` allows a pickle to be converted in isolation; without it a pickle is refused.
+        Returns the manifest fields that the source tells; what follows from the files is added.
         """

@@ -56,6 +56,9 @@ Capability = Literal[
     "disable",
 ]
 
+ImportChoice = Literal["convert", "base", "labels", "multi-label", "objective"]
+"""What a person can tell an importer; see :class:`~adapterhub_lite.protocols.ImportOptions`."""
+
 CAPABILITIES: Final[Mapping[Capability, str]] = {
     "quantised-base": "trains on a base that a loader has quantised",
     "gradient-checkpointing": "trains with gradient checkpointing",
@@ -122,7 +125,9 @@ class ObjectiveSpec(Spec):
 
     ``rows``: what a training row is. ``families``: architectures it can train. ``head``: as what
     the base is loaded. ``multi_label``: rows may carry several labels. ``pairs``: a row may have
-    a second text.
+    a second text. ``adopts``: it can answer with a model that was trained elsewhere. ``preview``
+    ("package.module:function") is a :class:`~adapterhub_lite.protocols.Preview`; without one a plan
+    shows rows as they are in the data.
     """
 
     task: Task
@@ -132,20 +137,25 @@ class ObjectiveSpec(Spec):
     head: HeadKind = "none"
     multi_label: bool = False
     pairs: bool = False
+    adopts: bool = False
+    preview: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LoaderSpec(Spec):
     """In which precision a base is loaded, by a :class:`~adapterhub_lite.protocols.Loader`.
 
-    ``bytes_per_parameter`` is for the memory estimate; ``quantised`` bases take only methods that
-    declare the capability ``quantised-base``. ``needs_gpu``: it cannot train on a CPU.
+    ``bytes_per_parameter`` is for the memory estimate: what a weight of a linear layer takes.
+    ``other_bytes`` is what one of an embedding, a norm or the output layer takes, where that
+    differs. ``quantised`` bases take only methods that declare the capability ``quantised-base``.
+    ``needs_gpu``: it cannot train on a CPU.
     """
 
     params: type[Params] = NoParams
     quantised: bool = False
     needs_gpu: bool = False
     bytes_per_parameter: float
+    other_bytes: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -192,7 +202,13 @@ class ExporterSpec(Spec):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ImporterSpec(Spec):
-    """Reads somebody's folder into a version. :class:`~adapterhub_lite.protocols.Importer`."""
+    """Reads somebody's folder into a version. :class:`~adapterhub_lite.protocols.Importer`.
+
+    ``takes``: what it can be told; anything else is refused. One that takes an ``objective`` writes
+    what a method saves, and the objective adds the rest: it adopts the model.
+    """
+
+    takes: frozenset[ImportChoice] = frozenset()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

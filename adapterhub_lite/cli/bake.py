@@ -1,5 +1,7 @@
 """``ahl bake``: an adapter and its base become one model."""
 
+from typing import TYPE_CHECKING
+
 import click
 
 from adapterhub_lite.cli.common import (
@@ -10,16 +12,31 @@ from adapterhub_lite.cli.common import (
     shared_options,
 )
 
+if TYPE_CHECKING:
+    from adapterhub_lite.deployment.baking import WeightType
+
 
 @click.command(short_help="Merge an adapter into its base, and publish the whole model.")
 @click.argument("ref")
 @click.option("--into", "name", metavar="NAME", required=True, help="Publish under this name.")
 @click.option("--alias", help="Point this alias at the published version.")
+@click.option(
+    "--dtype",
+    type=click.Choice(["float32", "bfloat16"]),
+    default="float32",
+    help="Store the merged weights so (default: float32).",
+)
 @base_options
 @json_option
 @shared_options
 def bake(
-    ref: str, name: str, alias: str | None, base: str | None, any_base: bool, as_json: bool
+    ref: str,
+    name: str,
+    alias: str | None,
+    dtype: "WeightType",
+    base: str | None,
+    any_base: bool,
+    as_json: bool,
 ) -> None:
     """Merge the adapter REF into its base, and publish the whole model as NAME.
 
@@ -38,7 +55,7 @@ def bake(
     registry = api.open_registry(settings().home)
     with stderr_console().status("merging and comparing"):
         done = bake_version(
-            ref, name, registry, catalogue, alias=alias, base=base, any_base=any_base
+            ref, name, registry, catalogue, alias=alias, base=base, any_base=any_base, dtype=dtype
         )
     if as_json:
         emit_json(

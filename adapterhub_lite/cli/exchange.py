@@ -1,6 +1,8 @@
 """``ahl export`` and ``ahl import``: to and from other tools' folders."""
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -10,15 +12,17 @@ from adapterhub_lite.cli.common import emit_json, json_option, settings, shared_
 @click.command(short_help="Write a version in another tool's format.")
 @click.argument("ref")
 @click.argument("folder", metavar="DIR", type=click.Path(path_type=Path))
-@click.option("--format", "form", required=True, help="The other tool, as in --format setfit.")
+@click.option("--format", "form", required=True, help="peft, transformers, setfit or a plugin's.")
+@click.option("--base", help="Where an adapter's base lies, if not where it was.")
 @json_option
 @shared_options
-def export(ref: str, folder: Path, form: str, as_json: bool) -> None:
+def export(ref: str, folder: Path, form: str, base: str | None, as_json: bool) -> None:
     """Write the version REF to DIR, a new or empty folder.
 
-    What was written is checked to give the version's own probabilities.
+    What was written is checked to give the version's own outputs.
 
     \b
+    ahl export tickets-lora ./tickets-peft --format peft
     ahl export tickets@prod ./tickets-setfit --format setfit
     """
     from adapterhub_lite.cli.registry_common import open_registry
@@ -28,7 +32,7 @@ def export(ref: str, folder: Path, form: str, as_json: bool) -> None:
     catalogue = get_catalogue(first_party_only=settings().no_plugins)
     catalogue.exporter(form)  # a misspelt format is named first, whatever else is wrong
     registry = open_registry()
-    done = export_version(ref, folder, form, registry, catalogue)
+    done = export_version(ref, folder, form, registry, catalogue, base=base)
     if as_json:
         emit_json(
             {
@@ -46,9 +50,15 @@ def export(ref: str, folder: Path, form: str, as_json: bool) -> None:
 
 @click.command("import", short_help="Publish another tool's folder.")
 @click.argument("folder", metavar="DIR", type=click.Path(path_type=Path))
-@click.option("--format", "form", required=True, help="The other tool, as in --format setfit.")
+@click.option("--format", "form", required=True, help="peft, setfit or a plugin's.")
 @click.option("--name", required=True, help="Publish the result under this name.")
 @click.option("--alias", help="Point this alias at the published version.")
+@click.option("--base", help="The base an adapter was trained on, if DIR does not name it.")
+@click.option("--labels", metavar="A,B,C", help="A head's labels in their order, or @FILE of them.")
+@click.option("--multi-label", is_flag=True, help="A text may have several of the labels.")
+@click.option("--objective", help="What the model was trained for (see: ahl objectives list).")
+@click.option("--set", "params", multiple=True, metavar="KEY=VALUE",
+              help="Set a parameter of the objective, as in --set max_length=128.")  # fmt: skip
 @click.option(
     "--convert-pickle",
     is_flag=True,
@@ -57,39 +67,86 @@ def export(ref: str, folder: Path, form: str, as_json: bool) -> None:
 @json_option
 @shared_options
 def import_(
-    folder: Path, form: str, name: str, alias: str | None, convert_pickle: bool, as_json: bool
+    folder: Path,
+    form: str,
+    name: str,
+    alias: str | None,
+    base: str | None,
+    labels: str | None,
+    multi_label: bool,
+    objective: str | None,
+    params: tuple[str, ...],
+    convert_pickle: bool,
+    as_json: bool,
 ) -> None:
     """Publish DIR, a folder that another tool wrote, as a version.
 
-    A pickle in it is refused unless --convert-pickle is given.
+    Nothing in DIR is believed or run; a pickle is refused unless --convert-pickle is given.
 
     \b
+    ahl import ./adapter --format peft --name tickets --labels billing,delivery,other
     ahl import ./my-setfit-model --format setfit --name tickets --convert-pickle
     """
     from adapterhub_lite import api
-    from adapterhub_lite.deployment import import_folder
+    from adapterhub_lite.deployment import ImportChoices, import_folder
     from adapterhub_lite.plugins import get_catalogue
+    from adapterhub_lite.recipes import apply_overrides
 
     catalogue = get_catalogue(first_party_only=settings().no_plugins)
-    registry = api.open_registry(settings().home)
-    done = import_folder(
-        folder, name, form, registry, catalogue, alias=alias, convert=convert_pickle
+    choices = ImportChoices(
+        convert=convert_pickle,
+        base=base,
+        labels=_labels(labels),
+        multi_label=multi_label,
+        objective=objective,
+        params=apply_overrides({}, params),
     )
-    labels = done.version.manifest.signature.labels if done.version.manifest.signature else ()
+    registry = api.open_registry(settings().home)
+    done = import_folder(folder, name, form, registry, catalogue, alias=alias, choices=choices)
+    manifest = done.version.manifest
+    found = manifest.signature.labels if manifest.signature else ()
     if as_json:
         emit_json(
             {
                 "version": str(done.version),
                 "digest": done.version.digest,
-                "labels": list(labels),
+                "labels": list(found),
                 **done.details,
             }
         )
         return
     click.echo(f"imported  {done.source}")
     click.echo(f"version   {done.version}")
-    click.echo(f"labels    {len(labels)}: {', '.join(labels[:10])}{' …' * (len(labels) > 10)}")
-    for key, value in done.details.items():
+    click.echo(f"task      {manifest.task}")
+    if manifest.kind == "adapter" and manifest.base:
+        click.echo(f"base      {manifest.base.ref}")
+    _show_labels(found)
+    _show_details(done.details)
+    click.echo(f'\nnext:  ahl predict {done.version} "a text"')
+
+
+def _labels(given: str | None) -> tuple[str, ...]:
+    """Return labels between commas, or the lines of the file behind an @."""
+    if given is None:
+        return ()
+    if not given.startswith("@"):
+        return tuple(label.strip() for label in given.split(","))
+    from adapterhub_lite.errors import DataError
+
+    file = Path(given[1:]).expanduser()
+    try:
+        return tuple(file.read_text(encoding="utf-8").splitlines())
+    except (OSError, ValueError) as error:
+        raise DataError(f"the labels cannot be read: {error}", path=str(file)) from error
+
+
+def _show_labels(labels: Sequence[str]) -> None:
+    if labels:
+        more = " …" * (len(labels) > 10)
+        click.echo(f"labels    {len(labels)}: {', '.join(labels[:10])}{more}")
+
+
+def _show_details(details: Mapping[str, Any]) -> None:
+    for key, value in details.items():
         if isinstance(value, str) and key != "imported_from":
             click.echo(f"{key:<9} {value}")
-    click.echo(f'\nnext:  ahl predict {done.version} "a text"')

@@ -9,9 +9,9 @@ from adapterhub_lite.cli.common import emit_json, json_option, print_table, sett
 
 if TYPE_CHECKING:
     from adapterhub_lite.catalogue import Catalogue
-    from adapterhub_lite.specs import LoaderSpec, MethodSpec, ObjectiveSpec, Params
+    from adapterhub_lite.specs import MethodSpec, Params
 
-    PartSpec = MethodSpec | ObjectiveSpec | LoaderSpec
+INDENT = "      "
 
 
 def _group(kind: str, what: str) -> click.Group:
@@ -63,7 +63,7 @@ def _specs(kind: str) -> "list[Any]":
 
 def _columns(kind: str) -> list[str]:
     return {
-        "method": ["learns", "heads"],
+        "method": ["learns", "objectives"],
         "objective": ["task", "rows"],
         "loader": ["bytes/parameter"],
     }[kind]
@@ -72,7 +72,7 @@ def _columns(kind: str) -> list[str]:
 def _row(kind: str, spec: Any) -> list[str]:
     match kind:
         case "method":
-            cells = [_artifact(spec), _heads(spec)]
+            cells = [_artifact(spec), _shortened(_objectives(spec))]
         case "objective":
             cells = [spec.task, spec.rows]
         case _:
@@ -84,16 +84,21 @@ def _artifact(spec: "MethodSpec") -> str:
     return "an adapter" if spec.needs_base else "the base"
 
 
-def _heads(spec: "MethodSpec") -> str:
-    from typing import get_args
+def _objectives(method: "MethodSpec") -> list[str]:
+    """Return the installed objectives whose head the method can be attached under."""
+    return [
+        spec.name
+        for spec in _specs("objective")
+        if spec.head in method.heads and method.families & spec.families
+    ]
 
-    from adapterhub_lite.specs import HeadKind
 
-    kinds = get_args(HeadKind)
-    missing = [kind for kind in kinds if kind not in spec.heads]
+def _shortened(names: list[str]) -> str:
+    """Write names for a table: all of them as a word, most by those that are missing."""
+    missing = [spec.name for spec in _specs("objective") if spec.name not in names]
     if not missing:
         return "all"
-    return f"all but {', '.join(missing)}" if len(missing) < 3 else ", ".join(sorted(spec.heads))
+    return f"all but {', '.join(missing)}" if len(missing) < 3 else ", ".join(names) or "none"
 
 
 def _summary(spec: Any) -> dict[str, Any]:
@@ -125,7 +130,8 @@ def _print(kind: str, spec: Any, catalogue: "Catalogue") -> None:
     if rows:
         click.echo("\nparameters:")
         for name, default, text in rows:
-            click.echo(f"  {name} ({default})\n      {text}")
+            click.echo(f"  {name} ({default})")
+            click.echo(click.wrap_text(text, 100, INDENT, INDENT))
     else:
         click.echo("\nit takes no parameters")
 
@@ -140,9 +146,10 @@ def _facts(kind: str, spec: Any) -> Iterator[tuple[str, str]]:
     if hasattr(spec, "families"):
         yield "bases", ", ".join(sorted(spec.families))
     if kind == "method":
-        yield "heads", ", ".join(sorted(spec.heads))
-        for head, reason in spec.refusals.items():
-            yield f"  not {head}", reason
+        yield "objectives", ", ".join(_objectives(spec)) or "none of those installed"
+        for reason in dict.fromkeys(spec.refusals.values()):
+            heads = [head for head, said in spec.refusals.items() if said == reason]
+            yield "not for", f"heads {', '.join(sorted(heads))}: {reason}"
         yield "learns", _artifact(spec)
         yield "can", ", ".join(sorted(spec.capabilities)) or "nothing more than train and reload"
         yield "learning rate", f"{spec.learning_rate:g}, when the recipe gives none"

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 FORMATS = ("table", "csv", "jsonl", "json")
 
 
-@click.command(short_help="Label texts with a trained version.")
+@click.command(short_help="Ask a trained version: label, tag, answer, write, embed.")
 @click.argument("ref")
 @click.argument("texts", nargs=-1)
 @click.option("--second", metavar="TEXT", help="The second text of a pair, for every text.")
@@ -99,7 +99,7 @@ def predict(
     given = Given(texts, second, context, file, text, columns, rows_form, reader, encoding)
     given.refuse_contradictions()
     registry = _registry_of(ref)
-    asked = read_given(given, _objective_of(ref, registry, catalogue), catalogue)
+    asked = read_given(given, lambda: _objective_of(ref, registry, catalogue), catalogue)
     predictor = api.load(
         ref, registry=registry, catalogue=catalogue, device=device, base=base, any_base=any_base
     )
@@ -125,16 +125,14 @@ def _format_of(output: Path | None) -> str:
 
 
 def _registry_of(ref: str) -> "Registry":
-    """Return the registry to look in; for a folder it is opened only where its base is there."""
+    """Return the registry to look in, not yet opened: a folder needs it only to find its base."""
     from adapterhub_lite import api
     from adapterhub_lite.cli.registry_common import open_registry
     from adapterhub_lite.inference.lazy import opened_on_use
     from adapterhub_lite.inference.loading import is_path
 
-    if not is_path(ref):
-        return open_registry()
     home = settings().home
-    return opened_on_use(lambda: api.open_registry(home))
+    return opened_on_use((lambda: api.open_registry(home)) if is_path(ref) else open_registry)
 
 
 def _objective_of(ref: str, registry: "Registry", catalogue: "Catalogue") -> "ObjectiveSpec":

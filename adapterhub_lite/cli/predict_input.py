@@ -2,7 +2,7 @@
 
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -84,10 +84,13 @@ def role_and_column(values: Sequence[str]) -> dict[str, str]:
     return found
 
 
-def read_given(given: Given, objective: "ObjectiveSpec", catalogue: "Catalogue") -> "Inputs":
+def read_given(
+    given: Given, find_objective: "Callable[[], ObjectiveSpec]", catalogue: "Catalogue"
+) -> "Inputs":
     """Collect what is asked, from where it was given, as the objective's rows ask it.
 
-    Raises UsageError for a form that they have not, DataError where there is nothing to read.
+    A file or stdin is read before the objective is looked for. Raises UsageError for a form that
+    its rows have not, DataError where there is nothing to read.
     """
     from adapterhub_lite.data.inputs import Inputs, read_inputs
     from adapterhub_lite.data.reading import read_table
@@ -96,14 +99,12 @@ def read_given(given: Given, objective: "ObjectiveSpec", catalogue: "Catalogue")
         table = read_table(str(given.file), catalogue, reader=given.reader, encoding=given.encoding)
         for note in table.notes:
             click.echo(f"note: {note}", err=True)
+        objective = find_objective()
         kind, pairs = objective.rows, objective.pairs
         return read_inputs(table, kind, given.roles, pairs=pairs, form=given.form)
-    asker = _asker(given, objective)
-    if given.texts:
-        items = [asker.spelt(text) for text in given.texts]
-    else:
-        asker.refuse_lines_without_context()
-        items = [asker.plain(text) for text in _lines(given.file, given.encoding)]
+    lines = [] if given.texts else _lines(given.file, given.encoding)
+    asker = _asker(given, find_objective())
+    items = [*map(asker.spelt, given.texts), *map(asker.line, lines)]
     return Inputs(tuple(items), {}, ({},) * len(items))
 
 
@@ -143,13 +144,11 @@ class Asker:
             raise self._wrong(text)
         return self.plain(text)
 
-    def refuse_lines_without_context(self) -> None:
-        """Raise UsageError for lines that are questions about nothing."""
+    def line(self, text: str) -> Any:
+        """Return the input of a line; raises UsageError for a question about nothing."""
         if self.takes_context and self.context is None:
-            raise click.UsageError(
-                f"the version takes {TAKES[self.kind]}; for lines of questions, or in a table, "
-                "say --context or give a --file with columns"
-            )
+            raise self._wrong(text)
+        return self.plain(text)
 
     @property
     def _may_be_pair(self) -> bool:
@@ -161,8 +160,8 @@ class Asker:
         return items[0], items[1]
 
     def _messages(self, items: Sequence[Any]) -> Any:
+        from adapterhub_lite.data.asking import read_messages
         from adapterhub_lite.data.cells import CellError
-        from adapterhub_lite.data.inputs import read_messages
 
         try:
             return read_messages(items)

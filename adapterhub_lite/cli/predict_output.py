@@ -138,13 +138,16 @@ def _asked(record: Cells) -> str:
 
 
 def write(text: str, output: Path | None) -> None:
-    """Print the answers, or write them to a file in one step."""
+    """Print the answers, or write them to a file in one step; what no encoding writes is U+FFFD."""
+    from adapterhub_lite.data.normalise import without_surrogates
+
+    text = without_surrogates(text)
     if output is None:
         click.echo(text)
         return
     beside = output.with_name(f".{output.name}.part")
     try:
-        beside.write_text(text + "\n", encoding="utf-8", errors="replace", newline="\n")
+        beside.write_text(text + "\n", encoding="utf-8", newline="\n")
         beside.replace(output)
     finally:
         beside.unlink(missing_ok=True)

@@ -31,7 +31,10 @@ COMMANDS: dict[str, tuple[str, str]] = {
         "adapterhub_lite.cli.parts:loaders",
         "List the precisions in which a base can be loaded, and show one's parameters.",
     ),
-    "predict": ("adapterhub_lite.cli.predict:predict", "Label texts with a trained version."),
+    "predict": (
+        "adapterhub_lite.cli.predict:predict",
+        "Ask a trained version: label, tag, answer, write, embed.",
+    ),
     "list": ("adapterhub_lite.cli.registry_read:list_versions", "List what is published."),
     "show": (
         "adapterhub_lite.cli.registry_read:show",

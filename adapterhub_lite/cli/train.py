@@ -196,6 +196,7 @@ def _execute(
 ) -> None:
     from adapterhub_lite import api
     from adapterhub_lite.cli import train_output as output
+    from adapterhub_lite.cli.plan_output import show_plan
     from adapterhub_lite.cli.progress import RunProgress, stderr_console
     from adapterhub_lite.plugins import get_catalogue
     from adapterhub_lite.training.run import run_plan
@@ -204,8 +205,14 @@ def _execute(
     registry = api.open_registry(settings().home)
     plan = api.plan(values, overrides=overrides, registry=registry, catalogue=catalogue)
     if dry_run:
-        output.show_plan(plan, as_json)
+        show_plan(plan, catalogue, as_json)
         return
     with RunProgress(stderr_console()) as progress:
-        result = run_plan(plan, catalogue, registry, [progress], resume)
+        result = run_plan(plan, catalogue, registry, [progress, _tell_how_to_resume], resume)
     output.show_result(result, as_json)
+
+
+def _tell_how_to_resume(event: Mapping[str, Any]) -> None:
+    """Say of a run that failed or was interrupted how it goes on, if it can."""
+    if event["event"] == "failed" and "resume" in event:
+        click.echo(f"to go on from the last checkpoint, add: --resume {event['resume']}", err=True)

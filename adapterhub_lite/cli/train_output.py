@@ -1,8 +1,7 @@
-"""How ``ahl train`` and ``ahl fewshot`` show a plan and a result."""
+"""How ``ahl train`` and ``ahl fewshot`` show a result."""
 
 import json
 import shlex
-from collections.abc import Sequence
 from typing import Any
 
 import click
@@ -11,59 +10,6 @@ from adapterhub_lite.cli.common import emit_json, print_table, settings
 from adapterhub_lite.data.prepare import check_command
 from adapterhub_lite.training.plan import Plan
 from adapterhub_lite.training.results import SeedResult, TrainResult
-
-SAMPLES = 5
-
-
-def show_plan(plan: Plan, as_json: bool) -> None:
-    """Print what a run would do: recipe, parameters, memory, data, sampled rows."""
-    rows = plan.training_rows(plan.recipe.seed)
-    step = max(1, len(rows) // SAMPLES)
-    samples = [rows.records[i] for i in range(0, len(rows), step)][:SAMPLES]
-    if as_json:
-        emit_json(_plan_json(plan, len(rows), samples))
-        return
-    import yaml
-
-    recipe = yaml.safe_dump(plan.resolved_recipe(), sort_keys=False, allow_unicode=True)
-    click.echo(recipe)
-    share = 100 * plan.trainable / plan.architecture.parameters
-    test = f"{len(plan.data.test)} to test" if plan.data.test else "none to test"
-    facts = [
-        ("base", f"{plan.base.ref} ({plan.architecture.model_type}, {plan.base.path})"),
-        ("parameters", f"{plan.architecture.parameters:,}"),
-        ("trainable", f"{plan.trainable:,} ({share:.1f} %)"),
-        ("memory", f"about {_mebibytes(plan.memory.total)}, and activations on top"),
-        ("rows", f"{len(rows)} to train{_labels(rows.classes)}; {test}"),
-    ]
-    for name, value in facts:
-        click.echo(f"{name:<12}{value}")
-    click.echo("\nsampled rows:")
-    for sample in samples:
-        click.echo(f"  {json.dumps(sample, ensure_ascii=False)[:120]}")
-    click.echo("\n--dry-run: no weights were loaded, and nothing is published")
-
-
-def _labels(classes: Sequence[str]) -> str:
-    return f", {len(classes)} labels" if classes else ""
-
-
-def _plan_json(plan: Plan, rows: int, samples: list[list[Any]]) -> dict[str, Any]:
-    return {
-        "recipe": plan.resolved_recipe(),
-        "base": {"ref": plan.base.ref, "path": plan.base.path, "source": plan.base.source},
-        "parameters": plan.architecture.parameters,
-        "trainable": plan.trainable,
-        "memory_bytes": {"weights": plan.memory.weights, "training": plan.memory.training},
-        "training_rows": rows,
-        "test_rows": len(plan.data.test) if plan.data.test else 0,
-        "labels": list(plan.data.train.classes),
-        "samples": samples,
-    }
-
-
-def _mebibytes(count: int) -> str:
-    return f"{count / 2**20:,.0f} MiB"
 
 
 def show_result(result: TrainResult, as_json: bool) -> None:
@@ -95,8 +41,11 @@ def _data_line(plan: Plan) -> str:
     left_out = f"left out: {', '.join(removed)}" if removed else "no row left out"
     count = len(plan.data.report.findings)
     command = check_command(plan.recipe.data, plan.objective.spec.rows)
-    found = f"; {count} findings, see: {command}" if count else ""
-    return f"{len(plan.data.train)} rows to train on, {left_out}{found}"
+    findings = "1 finding" if count == 1 else f"{count} findings"
+    found = f"; {findings}, see: {command}" if count else ""
+    labels = f" with {len(plan.data.train.classes)} labels" if plan.data.train.classes else ""
+    validation = f", {len(plan.data.validation):,} to validate" if plan.data.validation else ""
+    return f"{len(plan.data.train):,} rows to train on{labels}{validation}, {left_out}{found}"
 
 
 def _show_scores(best: SeedResult) -> None:
@@ -104,9 +53,9 @@ def _show_scores(best: SeedResult) -> None:
     width = max((len(metric.name) for metric in best.test.metrics), default=0) + 2
     for metric in best.test.metrics:
         low, high = metric.interval
-        baseline = f"frozen baseline {best.baseline.shown(metric.name)}" if best.baseline else ""
+        baseline = f"  frozen baseline {best.baseline.shown(metric.name)}" if best.baseline else ""
         click.echo(
-            f"{metric.name:<{width}}{metric.value:.4f}  (95 %: {low:.4f} to {high:.4f})  {baseline}"
+            f"{metric.name:<{width}}{metric.value:.4f}  (95 %: {low:.4f} to {high:.4f}){baseline}"
         )
     click.echo(f"{'':<{width}}on {best.test.rows} test rows, {best.seconds:.1f} CPU s to fit")
     for note in best.test.notes:
@@ -137,13 +86,20 @@ def _show_seeds(result: TrainResult) -> None:
         click.echo(
             f"mean {head} over {len(rows)} seeds: {mean:.4f} (95 %: {low:.4f} to {high:.4f})"
         )
-    click.echo("* published: the best by cross-validation, never by the test rows\n")
+    known = any(seed.selection is not None for seed in result.seeds)
+    how = (
+        "the best by its validation score" if known else "the first: no seed has a validation score"
+    )
+    click.echo(f"* published: {how}, never by the test rows\n")
 
 
 def _next_command(result: TrainResult) -> str:
     """Return a command to try; the text is the data's, so it is quoted against the shell."""
     rows = result.plan.data.test or result.plan.data.train
-    shortest = min(rows.inputs, key=lambda asked: len(str(asked)))
+    inputs = rows.inputs
+    if rows.kind == "similar-texts":  # trained on pairs, asked with one text
+        inputs = tuple(text for pair in inputs for text in pair)
+    shortest = min(inputs, key=lambda asked: len(str(asked)))
     words = ["ahl", "predict", str(result.version), *_as_arguments(shortest)]
     home = settings().home
     return shlex.join([*words, "--home", str(home)] if home else words)

@@ -1,6 +1,7 @@
 """Versions leave for other tools, and come from them."""
 
+from adapterhub_lite.deployment.choices import ImportChoices
 from adapterhub_lite.deployment.exporting import Exported, export_version
 from adapterhub_lite.deployment.importing import Imported, import_folder
 
-__all__ = ["Exported", "Imported", "export_version", "import_folder"]
+__all__ = ["Exported", "ImportChoices", "Imported", "export_version", "import_folder"]

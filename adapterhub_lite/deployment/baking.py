@@ -3,10 +3,11 @@
 from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final, Literal
 
+from adapterhub_lite.bases import fingerprint
 from adapterhub_lite.catalogue import Catalogue
-from adapterhub_lite.deployment.folders import component
+from adapterhub_lite.deployment.folders import component, manifest_base
 from adapterhub_lite.errors import CapabilityError, SelfTestError
 from adapterhub_lite.inference.artifact import (
     ArtifactInfo,
@@ -14,14 +15,17 @@ from adapterhub_lite.inference.artifact import (
     read_artifact_info,
     write_artifact_info,
 )
-from adapterhub_lite.inference.loading import find_base, load_model, resolve_artifact
+from adapterhub_lite.inference.loading import find_base, is_path, load_model, resolve_artifact
 from adapterhub_lite.protocols import Attached, LoadedBase, Outcome
 from adapterhub_lite.recipes import validate
 from adapterhub_lite.specs import CAPABILITIES, MethodSpec, ResolvedBase
-from adapterhub_lite.training.publish import environment, publish_folder, tensor_count
+from adapterhub_lite.training.publish import INPUTS, environment, publish_folder, tensor_count
+from adapterhub_lite.transformer import load_tokenizer
 
 if TYPE_CHECKING:
-    from adapterhub_lite_registry import Manifest, ManifestDraft, Registry, Version
+    from adapterhub_lite_registry import ManifestDraft, Registry, Version
+
+WeightType = Literal["float32", "bfloat16"]
 
 WHOLE_MODEL: Final = "full"
 """The method whose artifacts are whole models."""
@@ -50,12 +54,14 @@ def bake(
     alias: str | None = None,
     base: str | None = None,
     any_base: bool = False,
+    dtype: WeightType = "float32",
 ) -> Baked:
     """Merge the adapter ``ref`` into its base, and publish the model as a version of ``name``.
 
-    A quantised base is turned back into floating point first, with the very weights that it
-    computed with; merging into the original weights, which the adapter never saw, would be far
-    off. Raises CapabilityError for what cannot be merged, and SelfTestError, publishing nothing,
+    ``dtype`` is in which the merged weights are stored. A quantised base is turned back into
+    floating point first, with the very weights that it computed with; merging into the original
+    weights, which the adapter never saw, would be far off. Raises CapabilityError for what cannot
+    be merged, and SelfTestError, publishing nothing,
     when the model's outputs differ from the adapter's.
     """
     from adapterhub_lite_registry import check_name
@@ -69,14 +75,14 @@ def bake(
     with TemporaryDirectory(prefix="adapterhub-") as work:
         made = Path(work) / "model"
         made.mkdir()
-        _write(folder, made, info, found, catalogue)
-        off = _compare(folder, made, info, found, catalogue)
-        parent = registry.resolve(ref) if "/" not in ref else None
-        draft = _draft(made, info, parent, catalogue)
-        facts = {"baked": {"from": full_name, "relative_difference": off}}
-        if found.ref != needed.ref:
-            facts["baked"]["base"] = found.ref  # an explicit override is on record
-        draft = draft.model_copy(update={"hyperparameters": facts})
+        _write(folder, made, info, found, catalogue, dtype)
+        off = _compare(folder, made, info, found, catalogue, dtype)
+        parent = registry.resolve(ref) if not is_path(ref) else None
+        facts: dict[str, Any] = {"from": full_name, "relative_difference": off, "dtype": dtype}
+        if fingerprint(found) != needed.fingerprint:
+            facts["another_base_than"] = needed.ref  # an explicit override is on record
+        draft = _draft(made, info, found, parent, catalogue)
+        draft = draft.model_copy(update={"hyperparameters": {"baked": facts}})
         return Baked(publish_folder(made, name, draft, registry, alias), off)
 
 
@@ -97,15 +103,26 @@ def _require_bakeable(
 
 
 def _write(
-    folder: Path, made: Path, info: ArtifactInfo, base: ResolvedBase, catalogue: Catalogue
+    folder: Path,
+    made: Path,
+    info: ArtifactInfo,
+    base: ResolvedBase,
+    catalogue: Catalogue,
+    dtype: WeightType,
 ) -> None:
     """Write the merged model, and what its objective needs to score with it."""
     objective = catalogue.implementation(catalogue.objective(info.objective))
     scorer = objective.load(load_model(folder, info, base, catalogue, "cpu"), folder)
     plain = _in_floats(info, base, catalogue)
     merged = catalogue.implementation(catalogue.method(info.method)).bake(plain, folder)
-    names = frozenset(name for name, _ in merged.model.named_parameters())
-    attached = Attached(merged.model, merged.tokenizer, merged.path, names, info.head)
+    model = merged.model
+    if dtype == "bfloat16":
+        import torch
+
+        model = model.to(torch.bfloat16)
+        model.config.dtype = torch.bfloat16
+    names = frozenset(name for name, _ in model.named_parameters())
+    attached = Attached(model, load_tokenizer(folder), merged.path, names, info.head)
     catalogue.implementation(catalogue.method(WHOLE_MODEL)).save(attached, made)
     outcome = Outcome(scorer, None, kept="baked", reason="baked", selection=None)
     objective.save(outcome, made)
@@ -123,7 +140,12 @@ def _in_floats(info: ArtifactInfo, base: ResolvedBase, catalogue: Catalogue) -> 
 
 
 def _compare(
-    folder: Path, made: Path, info: ArtifactInfo, base: ResolvedBase, catalogue: Catalogue
+    folder: Path,
+    made: Path,
+    info: ArtifactInfo,
+    base: ResolvedBase,
+    catalogue: Catalogue,
+    dtype: WeightType,
 ) -> float:
     """Return the relative difference of the outputs; raises SelfTestError when it is too large."""
     from adapterhub_lite.probe import answers, difference
@@ -132,7 +154,7 @@ def _compare(
     whole = ResolvedBase(ref=str(made), path=str(made), source="artifact")
     model = load_model(made, read_artifact_info(made), whole, catalogue, "cpu")
     found = difference(answers(adapter.model), answers(model.model))
-    exact = info.loader == "fp32"
+    exact = info.loader == "fp32" and dtype == "float32"
     if not found <= (EXACT if exact else ROUNDED):
         raise SelfTestError(
             f"the merged model's outputs differ from the adapter's by {found:.1e}",
@@ -142,21 +164,26 @@ def _compare(
 
 
 def _draft(
-    made: Path, info: ArtifactInfo, parent: "Version | None", catalogue: Catalogue
+    made: Path,
+    info: ArtifactInfo,
+    base: ResolvedBase,
+    parent: "Version | None",
+    catalogue: Catalogue,
 ) -> "ManifestDraft":
-    from adapterhub_lite_registry import ManifestDraft, Parent
+    from adapterhub_lite_registry import ManifestDraft, Parent, Signature
 
-    manifest: Manifest | None = parent.manifest if parent else None
     return ManifestDraft(
         kind="model",
         task=info.task,
-        base=manifest.base if manifest else None,
+        base=manifest_base(base),
         method=component("method", WHOLE_MODEL, catalogue),
         objective=component("objective", info.objective, catalogue),
         loader=component("loader", "fp32", catalogue),
         parents=(Parent(digest=parent.digest, role="adapter"),) if parent else (),
         env=environment(),
-        license=manifest.license if manifest else None,
-        signature=manifest.signature if manifest else None,
+        license=parent.manifest.license if parent else None,
+        signature=Signature(
+            inputs=INPUTS[catalogue.objective(info.objective).rows], labels=info.head.labels
+        ),
         tensors=tensor_count(made),
     )

@@ -8,7 +8,7 @@ from adapterhub_lite.catalogue import Catalogue
 from adapterhub_lite.deployment.fresh import fresh_folder
 from adapterhub_lite.errors import CapabilityError
 from adapterhub_lite.inference.artifact import read_artifact_info
-from adapterhub_lite.inference.loading import resolve_artifact
+from adapterhub_lite.inference.loading import find_base, resolve_artifact
 
 if TYPE_CHECKING:
     from adapterhub_lite_registry import Registry
@@ -25,22 +25,31 @@ class Exported:
 
 
 def export_version(
-    ref: str, destination: Path, form: str, registry: "Registry", catalogue: Catalogue
+    ref: str,
+    destination: Path,
+    form: str,
+    registry: "Registry",
+    catalogue: Catalogue,
+    *,
+    base: str | None = None,
 ) -> Exported:
     """Write the version ``ref`` to the new or empty folder ``destination``, whole or not at all.
 
+    ``base`` says where an adapter's base lies now, and is what the folder will name as its base.
     Raises UnknownNameError for a format that no plugin offers, DataError for an occupied folder,
-    NotFoundError, CapabilityError when the format cannot hold the version, and SelfTestError when
-    what was written does not answer as the version does.
+    NotFoundError, BaseModelError, CapabilityError when the format cannot hold the version, and
+    SelfTestError when what was written does not answer as the version does.
     """
     spec = catalogue.exporter(form)
     folder, version = resolve_artifact(ref, registry)
-    task = read_artifact_info(folder).task
-    if task not in spec.tasks:
+    info = read_artifact_info(folder)
+    if info.task not in spec.tasks:
         tasks = ", ".join(sorted(spec.tasks))
         raise CapabilityError(
-            f"{form!r} cannot hold {version}, whose task is {task!r}", hint=f"it holds: {tasks}"
+            f"{form!r} cannot hold {version}, whose task is {info.task!r}",
+            hint=f"it holds: {tasks}",
         )
+    found = find_base(folder, info, registry, catalogue, base=base) if info.base else None
     with fresh_folder(destination) as fresh:
-        catalogue.implementation(spec).export(folder, fresh)
+        catalogue.implementation(spec).export(folder, fresh, found)
     return Exported(version, destination.expanduser().absolute(), form, spec.summary)

@@ -7,13 +7,17 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, Final
 
 from adapterhub_lite.catalogue import Catalogue
-from adapterhub_lite.deployment.folders import component
+from adapterhub_lite.deployment.choices import ImportChoices, import_options
+from adapterhub_lite.deployment.folders import component, manifest_base
 from adapterhub_lite.errors import PluginError, SelfTestError
 from adapterhub_lite.inference import Predictor
-from adapterhub_lite.inference.artifact import read_artifact_info
-from adapterhub_lite.inference.loading import load_predictor
-from adapterhub_lite.specs import Task
-from adapterhub_lite.training.publish import environment, publish_folder, tensor_count
+from adapterhub_lite.inference.artifact import ArtifactInfo, read_artifact_info
+from adapterhub_lite.inference.loading import find_base, load_model, load_predictor
+from adapterhub_lite.predictions import Embedded, Prediction, Valued
+from adapterhub_lite.protocols import Outcome
+from adapterhub_lite.recipes import validate
+from adapterhub_lite.specs import ResolvedBase, Task
+from adapterhub_lite.training.publish import INPUTS, environment, publish_folder, tensor_count
 
 if TYPE_CHECKING:
     from adapterhub_lite_registry import ManifestDraft, Registry, Version
@@ -44,42 +48,70 @@ def import_folder(
     catalogue: Catalogue,
     *,
     alias: str | None = None,
-    convert: bool = False,
+    choices: ImportChoices | None = None,
 ) -> Imported:
     """Publish the folder ``source``, written by another tool, as the next version of ``name``.
 
-    ``convert`` allows a pickle to be converted in isolation. Raises UnknownNameError for a format
-    that no plugin offers, UserError when the folder cannot be read, InvalidNameError.
+    Raises UnknownNameError for a format that no plugin offers, UserError when the folder cannot be
+    read, or the choices do not fit it, InvalidNameError, and SelfTestError.
     """
     from adapterhub_lite_registry import check_name
 
     check_name(name)
-    importer = catalogue.implementation(catalogue.importer(form))
+    spec = catalogue.importer(form)
+    choices = choices or ImportChoices()
+    options = import_options(choices, spec, registry, catalogue)
     with TemporaryDirectory(prefix="adapterhub-") as work:
         folder = Path(work)
-        fields = importer.read(source.expanduser(), folder, convert=convert)
-        draft = _draft(folder, fields, form, catalogue)
+        fields = catalogue.implementation(spec).read(source.expanduser(), folder, options)
+        info = read_artifact_info(folder)
+        base = find_base(folder, info, registry, catalogue)
+        if "objective" in spec.takes:
+            _adopt(folder, info, base, choices.params, catalogue)
+        draft = _draft(folder, info, base, fields, form, catalogue)
         _try_out(folder, draft, registry, catalogue)
         _write_card(folder, name, form, draft)
         version = publish_folder(folder, name, draft, registry, alias)
     return Imported(version, source, form, draft.hyperparameters)
 
 
+def _adopt(
+    folder: Path,
+    info: ArtifactInfo,
+    base: ResolvedBase,
+    given: Mapping[str, Any],
+    catalogue: Catalogue,
+) -> None:
+    """Add what the objective needs to answer with the model."""
+    spec = catalogue.objective(info.objective)
+    params = validate(spec.params, given, where="objective")
+    objective = catalogue.implementation(spec)
+    loaded = load_model(folder, info, base, catalogue, "cpu")
+    scorer = objective.adopt(loaded, params)
+    loaded.tokenizer.save_pretrained(folder)  # with the chat template that it may have got
+    objective.save(Outcome(scorer, None, kept="imported", reason="", selection=None), folder)
+
+
 def _draft(
-    folder: Path, fields: Mapping[str, Any], form: str, catalogue: Catalogue
+    folder: Path,
+    info: ArtifactInfo,
+    base: ResolvedBase,
+    fields: Mapping[str, Any],
+    form: str,
+    catalogue: Catalogue,
 ) -> "ManifestDraft":
     """Complete what the importer tells by what the folder and this process tell."""
     from pydantic import ValidationError
 
     from adapterhub_lite_registry import ManifestDraft
 
-    info = read_artifact_info(folder)
     try:
         return ManifestDraft(
-            **fields,
+            **{**_of_artifact(info, base, catalogue), **fields},
             task=info.task,
             method=component("method", info.method, catalogue),
             objective=component("objective", info.objective, catalogue),
+            loader=component("loader", info.loader, catalogue),
             env=environment(),
             tensors=tensor_count(folder),
         )
@@ -90,13 +122,29 @@ def _draft(
         ) from error
 
 
+def _of_artifact(info: ArtifactInfo, base: ResolvedBase, catalogue: Catalogue) -> dict[str, Any]:
+    """Return what the artifact tells of itself, as far as its importer does not."""
+    from adapterhub_lite_registry import Parent, Signature
+
+    rows = catalogue.objective(info.objective).rows
+    fields: dict[str, Any] = {
+        "kind": "adapter" if info.base else "model",
+        "signature": Signature(inputs=INPUTS[rows], labels=info.head.labels),
+    }
+    if info.base is not None:
+        fields["base"] = manifest_base(base)
+    if base.source == "registry":
+        fields["parents"] = (Parent(digest=base.revision, role="base"),)
+    return fields
+
+
 def _try_out(
     folder: Path, draft: "ManifestDraft", registry: "Registry", catalogue: Catalogue
 ) -> None:
     """Load what will be published as its users will; raises SelfTestError when it cannot answer."""
     predictor = load_predictor(str(folder), registry, catalogue)
     labels = draft.signature.labels if draft.signature else ()
-    if predictor.classes != labels or not _answers(predictor):
+    if predictor.classes not in ((), labels) or not _answers(predictor):
         raise SelfTestError(
             "the imported model does not answer with a finite number for each label",
             hint="nothing was published",
@@ -104,12 +152,25 @@ def _try_out(
 
 
 def _answers(predictor: Predictor) -> bool:
-    """Say whether a model answers at all; a classifier, whether its probabilities are finite."""
+    """Say whether a model answers, a classifier with a finite probability for each label."""
     import numpy as np
 
     if predictor.task == "text-classification":
         return bool(np.isfinite(predictor.predict_proba(PROBES)).all())
-    return len(predictor.predict(TASK_PROBES.get(predictor.task, PROBES))) > 0
+    answers = predictor.predict(TASK_PROBES.get(predictor.task, PROBES))
+    return bool(answers) and all(map(_is_finite, answers))
+
+
+def _is_finite(answer: Prediction) -> bool:
+    import numpy as np
+
+    match answer:
+        case Valued():
+            return bool(np.isfinite(answer.value))
+        case Embedded():
+            return bool(np.isfinite(answer.vector).all())
+        case _:
+            return True
 
 
 def _write_card(folder: Path, name: str, form: str, draft: "ManifestDraft") -> None:
@@ -129,6 +190,6 @@ def _write_card(folder: Path, name: str, form: str, draft: "ManifestDraft") -> N
     text = (
         f"---\n{head}---\n\n# {name}\n\nImported from a folder of {form}.\n\n## Use\n\n"
         f'```python\nimport adapterhub_lite\n\nadapterhub_lite.load("{name}").predict(["a text"])'
-        f"\n```\n\nLabels: {labels}\n"
+        f"\n```\n" + (f"\nLabels: {labels}\n" if labels else "")
     )
     (folder / "README.md").write_text(text, encoding="utf-8")

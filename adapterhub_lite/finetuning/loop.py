@@ -18,10 +18,10 @@ from typing import Any
 import torch
 from torch import nn
 
-from adapterhub_lite.errors import CapabilityError, DataError, RecipeError
+from adapterhub_lite.errors import CapabilityError, DataError
 from adapterhub_lite.finetuning.checkpoint import Checkpoints, digest_of
 from adapterhub_lite.finetuning.learner import Feature, Learner
-from adapterhub_lite.finetuning.memory import explaining_memory, training_mode
+from adapterhub_lite.finetuning.memory import explaining_memory, training_mode, way_out
 from adapterhub_lite.finetuning.optimisation import (
     Parameters,
     make_optimiser,
@@ -32,6 +32,7 @@ from adapterhub_lite.finetuning.order import DataOrder, make_order
 from adapterhub_lite.finetuning.params import TrainerParams
 from adapterhub_lite.finetuning.precision import Precision
 from adapterhub_lite.finetuning.randomness import seeded, undisturbed
+from adapterhub_lite.finetuning.settings import refuse_settings
 from adapterhub_lite.finetuning.state import TrainingState
 from adapterhub_lite.finetuning.step import Stepper
 from adapterhub_lite.finetuning.tracking import Reporter, reporting
@@ -78,11 +79,12 @@ def fit(
     anything to train on, MissingDependencyError, NonFiniteError, and TrainingError when memory
     runs out.
     """
-    _refuse(attached, learner, data, params, run)
+    refuse_settings(params, data)
+    _refuse(attached, learner, params, run)
     with (
         reporting(run, params.report_to) as reporter,
         seeded(run.seed),
-        explaining_memory(params),
+        explaining_memory(way_out(params)),
         training_mode(attached.model, params),
     ):
         features = learner.features(data.train)
@@ -95,9 +97,7 @@ def fit(
         return training.run(reporter)
 
 
-def _refuse(
-    attached: Attached, learner: Learner, data: TrainingData, params: TrainerParams, run: Run
-) -> None:
+def _refuse(attached: Attached, learner: Learner, params: TrainerParams, run: Run) -> None:
     if int(os.environ.get("WORLD_SIZE", "1")) > 1:
         raise CapabilityError(
             "training by several processes is not supported: each would train on its own",
@@ -115,12 +115,6 @@ def _refuse(
             "this method plans its steps to the end and keeps a state of its own: it cannot stop "
             "early or be resumed",
             hint="leave early_stopping and checkpoint_every out, or use method: lora",
-        )
-    if params.early_stopping and data.validation is None:
-        raise RecipeError(
-            "early stopping needs validation rows",
-            field="objective.early_stopping",
-            hint="give validation rows, or leave early_stopping out",
         )
 
 

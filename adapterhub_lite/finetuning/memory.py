@@ -14,14 +14,14 @@ _CPU_MESSAGES = ("DefaultCPUAllocator", "can't allocate memory", "not enough mem
 
 
 @contextmanager
-def explaining_memory(params: TrainerParams) -> Iterator[None]:
-    """Turn running out of memory into a TrainingError that says what to lower."""
+def explaining_memory(hint: str) -> Iterator[None]:
+    """Turn running out of memory into a TrainingError whose hint says what to lower."""
     try:
         yield
     except (RuntimeError, MemoryError) as error:
         if not _is_out_of_memory(error):
             raise
-        raise TrainingError("out of memory", hint=_way_out(params)) from error
+        raise TrainingError("out of memory", hint=hint) from error
 
 
 def _is_out_of_memory(error: BaseException) -> bool:
@@ -30,8 +30,9 @@ def _is_out_of_memory(error: BaseException) -> bool:
     return any(text in str(error) for text in _CPU_MESSAGES)
 
 
-def _way_out(params: TrainerParams) -> str:
-    ways = ["a smaller max_length", "loader: nf4"]
+def way_out(params: TrainerParams) -> str:
+    """Return what lowers the memory of a training with these settings."""
+    ways = ["a smaller max_length", "method: lora with loader: nf4"]
     if not params.gradient_checkpointing:
         ways.insert(0, "gradient_checkpointing: true")
     if params.batch_size > 1:

@@ -10,6 +10,7 @@ from torch import nn
 
 from adapterhub_lite.errors import MissingDependencyError
 from adapterhub_lite.finetuning.params import OptimiserName, TrainerParams
+from adapterhub_lite.finetuning.settings import BITSANDBYTES, QUANT_LINE
 
 Parameters = Mapping[str, nn.Parameter]
 
@@ -51,10 +52,7 @@ def _adamw_8bit(groups: Sequence[dict[str, Any]], rate: float) -> torch.optim.Op
     try:
         library = import_module("bitsandbytes.optim")
     except ImportError as error:
-        raise MissingDependencyError(
-            "bitsandbytes, which holds AdamW's state in 8 bits,",
-            install="pip install 'adapterhub-lite[quant]'",
-        ) from error
+        raise MissingDependencyError(BITSANDBYTES, install=QUANT_LINE) from error
     optimiser: torch.optim.Optimizer = library.AdamW8bit(groups, lr=rate)
     return optimiser
 

@@ -103,8 +103,7 @@ def make_order(
 ) -> DataOrder:
     """Return the order that ``params`` ask for.
 
-    Raises RecipeError for a curriculum by a column that is not there or has other values than
-    finite numbers, and for a mixture of data sets that are not there.
+    Raises RecipeError for a curriculum by a column with other values than finite numbers.
     """
     rows = np.array([feature["row"] for feature in features], dtype=np.int64)
     lengths = np.array([feature["length"] for feature in features], dtype=np.int64)
@@ -124,13 +123,6 @@ def _groups(rows: Indices, data: TrainingData, params: TrainerParams) -> Indices
     if data.sources:
         names = sorted(set(data.sources))
         return np.array([names.index(data.sources[row]) for row in rows], dtype=np.int64)
-    for name in ("temperature", "shares"):
-        if name in params.model_fields_set and getattr(params, name) not in (1, {}):
-            raise RecipeError(
-                f"{name} mixes several data sets, and there is one",
-                field=f"objective.{name}",
-                hint=f"leave {name} out",
-            )
     return None
 
 
@@ -159,17 +151,7 @@ def _mixture(groups: Indices, data: TrainingData, params: TrainerParams) -> Floa
     names = sorted(set(data.sources))
     if not params.shares:
         return np.asarray(np.bincount(groups) ** (1.0 / params.temperature), dtype=np.float64)
-    if sorted(params.shares) != names:
-        raise RecipeError(
-            f"shares are given for {_listing(params.shares)}; the data sets are {_listing(names)}",
-            field="objective.shares",
-            hint="give every data set a share",
-        )
     return np.array([params.shares[name] for name in names])
-
-
-def _listing(names: Any) -> str:
-    return ", ".join(sorted(names))
 
 
 def _difficulty(
@@ -180,13 +162,6 @@ def _difficulty(
     if params.curriculum == "length":
         return lengths.astype(np.float64)
     extras = data.train.extras
-    if params.curriculum not in extras:
-        known = f"the rows have {_listing(extras)}" if extras else "the rows have no further column"
-        raise RecipeError(
-            f"there is no column {params.curriculum!r} to order the rows by",
-            field="objective.curriculum",
-            hint=f'{known}; "length" always works',
-        )
     scores = np.array([_number(value) for value in extras[params.curriculum]])
     if not np.isfinite(scores).all():
         bad = int(np.flatnonzero(~np.isfinite(scores))[0])

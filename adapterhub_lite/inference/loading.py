@@ -35,10 +35,10 @@ def load_predictor(
     folder, name = resolve_artifact(ref, registry)
     info = read_artifact_info(folder)
     catalogue.method(info.method)  # a plugin that is absent is named first
-    rows = catalogue.objective(info.objective).rows
+    objective = catalogue.objective(info.objective)
     found = find_base(folder, info, registry, catalogue, base=base, any_base=any_base)
     scorer = load_scorer(folder, info, found, catalogue, device)
-    return Predictor(scorer, name, info.task, rows)
+    return Predictor(scorer, name, info.task, objective.rows, pairs=objective.pairs)
 
 
 def load_scorer(

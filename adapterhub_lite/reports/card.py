@@ -1,31 +1,62 @@
 """The model card: ``README.md`` with the metadata that the hub reads."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
+
+from adapterhub_lite.reports.usage import library_of, usage
+from adapterhub_lite.specs import Task
 
 if TYPE_CHECKING:
+    from adapterhub_lite.evaluation import Evaluation
     from adapterhub_lite.training.plan import Plan
     from adapterhub_lite.training.results import SeedResult
 
+KINDS: Final[Mapping[Task, str]] = {
+    "text-classification": "A text classifier",
+    "token-classification": "A tagger of words",
+    "text-regression": "A model that gives a text a number",
+    "question-answering": "A model that finds the answer to a question in a context",
+    "text-generation": "A language model",
+    "text2text-generation": "A model that turns one text into another",
+    "sentence-similarity": "A model of sentence embeddings",
+}
+HUB_TASKS: Final[Mapping[Task, str]] = {"text-regression": "text-classification"}
+"""Our tasks that the hub calls otherwise."""
+MOST_LABELS = 200
+
 
 def write_card(file: Path, plan: "Plan", best: "SeedResult", seeds: "Sequence[SeedResult]") -> None:
-    """Write a version's card: what it is, how it scored, how to use it."""
+    """Write a version's card: what it is, how it scored, how to use it.
+
+    The version's other files are there already, beside ``file``: they say who can load them.
+    """
     import yaml
 
-    front = yaml.safe_dump(_front_matter(plan, best), sort_keys=False, allow_unicode=True)
+    front = yaml.safe_dump(
+        _front_matter(file.parent, plan, best), sort_keys=False, allow_unicode=True
+    )
     name = plan.recipe.publish or "model"
     parts = [
         f"---\n{front}---",
         f"# {name}",
         _summary(plan, best),
         _scores(best, seeds),
-        f"## Use\n\n```python\nimport adapterhub_lite\n\n"
-        f'adapterhub_lite.load("{name}").predict(["a text"])\n```',
-        "Labels: " + ", ".join(_code(label) for label in plan.data.train.classes),
+        _by_source(best.by_source),
+        usage(file.parent, plan, name),
+        _labels(plan),
     ]
     file.write_text("\n\n".join(part for part in parts if part) + "\n", encoding="utf-8")
+
+
+def _labels(plan: "Plan") -> str:
+    labels = plan.data.train.classes
+    if not labels:
+        return ""
+    what = "Tags" if plan.objective.spec.task == "token-classification" else "Labels"
+    more = f", and {len(labels) - MOST_LABELS} more" if len(labels) > MOST_LABELS else ""
+    return f"{what}: " + ", ".join(_code(label) for label in labels[:MOST_LABELS]) + more
 
 
 def _code(text: str) -> str:
@@ -35,13 +66,15 @@ def _code(text: str) -> str:
     return f"{fence} {text} {fence}" if longest else f"`{text}`"
 
 
-def _front_matter(plan: "Plan", best: "SeedResult") -> dict[str, Any]:
-    front: dict[str, Any] = {"library_name": "adapterhub-lite"}
+def _front_matter(folder: Path, plan: "Plan", best: "SeedResult") -> dict[str, Any]:
+    front: dict[str, Any] = {"library_name": library_of(folder, plan)}
     if plan.recipe.license:
         front["license"] = plan.recipe.license
+    task = plan.objective.spec.task
     front |= {
-        "pipeline_tag": plan.objective.spec.task,
+        "pipeline_tag": HUB_TASKS.get(task, task),
         "base_model": plan.base.ref,
+        "base_model_relation": "adapter" if plan.method.spec.needs_base else "finetune",
         "tags": ["adapterhub-lite", plan.objective.spec.name, plan.method.spec.name],
     }
     if best.test:
@@ -50,28 +83,58 @@ def _front_matter(plan: "Plan", best: "SeedResult") -> dict[str, Any]:
 
 
 def _summary(plan: "Plan", best: "SeedResult") -> str:
-    classes = len(plan.data.train.classes)
+    spec, classes = plan.objective.spec, len(plan.data.train.classes)
+    what = "tags" if spec.task == "token-classification" else "labels"
+    labels = f" with {classes} {what}" if classes else ""
+    share = 100 * plan.trainable / plan.architecture.parameters
+    if len(best.candidates) > 1:
+        kept = f"The {best.kept} encoder was kept: {best.reason}."
+    else:
+        kept = f"{best.reason[:1].upper()}{best.reason[1:]}."
     return (
-        f"A text classifier with {classes} labels, trained on {best.rows} rows from "
-        f"`{plan.base.ref}` by adapterhub-lite (method `{plan.method.spec.name}`, objective "
-        f"`{plan.objective.spec.name}`). The {best.kept} encoder was kept: {best.reason}."
+        f"{KINDS[spec.task]}{labels}, trained on {best.rows} rows from `{plan.base.ref}` by "
+        f"adapterhub-lite (method `{plan.method.spec.name}`, objective `{spec.name}`, loader "
+        f"`{plan.loader.spec.name}`); {plan.trainable:,} weights could learn, {share:.3g} % of the "
+        f"base's. {kept}"
     )
 
 
 def _scores(best: "SeedResult", seeds: "Sequence[SeedResult]") -> str:
-    if best.test is None:
+    test = best.test
+    if test is None:
         return "It was not scored on test rows."
-    lines = [
-        f"## Scores on {best.test.rows} test rows",
-        "",
-        "| metric | value | 95 % interval | frozen baseline |",
-        "|---|---|---|---|",
-    ]
-    for metric in best.test.metrics:
+    head, rule = "| metric | value | 95 % interval |", "|---|---|---|"
+    if best.baseline:
+        head, rule = f"{head} frozen baseline |", f"{rule}---|"
+    lines = [f"## Scores on {test.rows} test rows", ""]
+    lines += [head, rule] if test.metrics else ["No metric is defined on them."]
+    for metric in test.metrics:
         low, high = metric.interval
-        baseline = best.baseline.shown(metric.name) if best.baseline else ""
-        row = f"| {metric.name} | {metric.value:.4f} | {low:.4f} to {high:.4f} | {baseline} |"
-        lines.append(row)
+        row = f"| {metric.name} | {metric.value:.4f} | {low:.4f} to {high:.4f} |"
+        lines.append(f"{row} {best.baseline.shown(metric.name)} |" if best.baseline else row)
+    for note in test.notes:
+        lines += ["", f"{note[:1].upper()}{note[1:]}."]
+    signatures = [f"{m.name}: `{m.signature}`" for m in test.metrics if m.signature]
+    if signatures:
+        lines += ["", f"Computed as {'; '.join(signatures)}."]
     if len(seeds) > 1:
-        lines += ["", f"Seed {best.seed} of {len(seeds)}, chosen by cross-validation."]
+        chosen = "cross-validation" if len(best.candidates) > 1 else "its validation score"
+        lines += ["", f"Seed {best.seed} of {len(seeds)}, chosen by {chosen}."]
     return "\n".join(lines)
+
+
+def _by_source(by_source: "Mapping[str, Evaluation]") -> str:
+    if not by_source:
+        return ""
+    lines = ["| data set | test rows | score | 95 % interval |", "|---|---|---|---|"]
+    for source, own in by_source.items():
+        if head := own.headline:
+            low, high = head.interval
+            score = f"{head.name} {head.value:.4f}"
+            lines.append(f"| {_cell(source)} | {own.rows} | {score} | {low:.4f} to {high:.4f} |")
+    return "\n".join(lines)
+
+
+def _cell(text: str) -> str:
+    """Return text as code in a table, where a bar would end the cell."""
+    return _code(text.replace("|", "\\|"))

@@ -3,9 +3,12 @@
 from base64 import b64encode
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
+from adapterhub_lite.reports.curves import read_curves
+from adapterhub_lite.specs import Task
 from adapterhub_lite.training.events import read_events
+from adapterhub_lite.training.notices import notice
 from adapterhub_lite.training.results import over_seeds
 
 if TYPE_CHECKING:
@@ -13,7 +16,15 @@ if TYPE_CHECKING:
     from adapterhub_lite.training.results import SeedResult
 
 TEMPLATES = Path(__file__).parent / "templates"
-MAX_CURVES = 5
+MISTAKES: Final[Mapping[Task, str]] = {
+    "text-classification": "Surest mistakes",
+    "token-classification": "Rows with the most wrong tags",
+    "text-regression": "Farthest off",
+    "question-answering": "Surest wrong answers",
+    "text-generation": "Answers that differ, least expected first",
+    "text2text-generation": "Texts that differ, least expected first",
+}
+"""Task → what the table of mistakes shows, in its order."""
 
 
 def write_report(
@@ -38,18 +49,24 @@ def _content(
 ) -> Mapping[str, Any]:
     import yaml
 
+    happened = read_events(events)
+    task = plan.objective.spec.task
     return {
         "title": plan.recipe.publish or "unpublished run",
         "plan": plan,
         "best": best,
         "seeds": seeds,
         "classes": plan.data.train.classes,
+        "share": f"{100 * plan.trainable / plan.architecture.parameters:.3g} %",
         "metrics": _metric_rows(best, seeds),
         "confusion": _confusion(best),
-        "curve": _curve(events),
+        "mistakes_title": MISTAKES.get(task, "Mistakes"),
+        "labels_title": "Tags" if task == "token-classification" else "Labels",
+        "curves": _curves(happened),
+        "notices": list(dict.fromkeys(filter(None, map(notice, happened)))),
         "recipe": yaml.safe_dump(plan.resolved_recipe(), sort_keys=False, allow_unicode=True),
         "findings": plan.data.report.findings,
-        "removed": plan.data.removed,
+        "removed": [f"{n} {flaw}" for c in plan.data.removed.values() for flaw, n in c.items()],
     }
 
 
@@ -85,13 +102,10 @@ def _confusion(best: "SeedResult") -> str:
     return b64encode(confusion_png(best.test.confusion, labels)).decode("ascii")
 
 
-def _curve(events: Path) -> str:
-    curves: dict[str, list[float]] = {}
-    for event in read_events(events):
-        if event["event"] == "step" and event.get("stage") == "train" and "loss" in event:
-            curves.setdefault(f"seed {event['seed']}", []).append(event["loss"])
-    if not curves:
+def _curves(events: Sequence[Mapping[str, Any]]) -> str:
+    panels = read_curves(events)
+    if not panels:
         return ""
-    from adapterhub_lite.reports.plots import loss_png
+    from adapterhub_lite.reports.plots import curves_png
 
-    return b64encode(loss_png(list(curves.items())[:MAX_CURVES])).decode("ascii")
+    return b64encode(curves_png(panels)).decode("ascii")

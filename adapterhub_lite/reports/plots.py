@@ -8,9 +8,12 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from adapterhub_lite.reports.curves import Panel
+
 MAX_NUMBERED = 30
 """Up to so many classes the cells of a confusion matrix carry their counts."""
 LONGEST_LABEL = 32
+MAX_MARKED = 25
 
 
 def confusion_png(confusion: Sequence[Sequence[int]], classes: Sequence[str]) -> bytes:
@@ -45,17 +48,25 @@ def shortened(label: str) -> str:
     return label if len(label) <= LONGEST_LABEL else label[: LONGEST_LABEL - 1] + "…"
 
 
-def loss_png(curves: Sequence[tuple[str, Sequence[float]]]) -> bytes:
-    """Draw loss curves, one a named run, over steps."""
-    figure = Figure(figsize=(6.5, 3.0), layout="constrained", dpi=110)
-    axes = figure.add_subplot()
-    for name, values in curves:
-        axes.plot(range(1, len(values) + 1), values, label=name, linewidth=1.5)
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-    axes.set_xlabel("step")
-    axes.set_ylabel("contrastive loss")
-    axes.grid(alpha=0.3)
-    axes.legend(frameon=False, fontsize=8)
+def curves_png(panels: Sequence[Panel]) -> bytes:
+    """Draw curves over steps, one below the other, a line a seed."""
+    figure = Figure(figsize=(6.5, 0.6 + 2.0 * len(panels)), layout="constrained", dpi=110)
+    for axes, panel in zip(
+        figure.subplots(len(panels), squeeze=False, sharex=True)[:, 0], panels, strict=True
+    ):
+        for name, points in panel.lines.items():
+            steps = sorted(points)
+            mark = "o" if len(steps) < MAX_MARKED else None
+            axes.plot(steps, [points[s] for s in steps], label=name, linewidth=1.5, marker=mark,
+                      markersize=3)  # fmt: skip
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        axes.set_title(panel.title, fontsize=9, loc="left", parse_math=False)
+        axes.tick_params(labelsize=8)
+        axes.ticklabel_format(axis="y", useOffset=False)
+        axes.grid(alpha=0.3)
+        if len(panel.lines) > 1:
+            axes.legend(frameon=False, fontsize=8)
+    axes.set_xlabel("step", fontsize=8)
     return _png(figure)
 
 

@@ -4,10 +4,12 @@ Each refusal gives the reason, and as its hint the nearest thing that works.
 """
 
 from collections.abc import Callable
+from typing import Final
 
 from adapterhub_lite.architecture import Architecture
 from adapterhub_lite.catalogue import Catalogue
 from adapterhub_lite.errors import CapabilityError
+from adapterhub_lite.finetuning.params import TrainerParams
 from adapterhub_lite.specs import (
     Capability,
     LoaderSpec,
@@ -16,6 +18,11 @@ from adapterhub_lite.specs import (
     ResolvedBase,
 )
 from adapterhub_lite.training.parts import ResolvedPart
+
+COMMON: Final = ("lora", "bottleneck", "full", "prefix")
+"""Methods that hints name first, of those that fit."""
+LISTED: Final = 8
+"""How many methods a hint names."""
 
 
 def check_fit(
@@ -28,7 +35,7 @@ def check_fit(
 ) -> None:
     """Raise CapabilityError for the first thing that does not fit; nothing is loaded."""
     _check_objective(objective.spec, base, architecture, catalogue)
-    _check_attachable(method.spec, objective.spec, base, architecture.family, catalogue)
+    _check_attachable(method.spec, objective.spec, architecture, catalogue)
     needed = _needed(loader, objective)
     absent = [capability for capability in needed if capability not in method.spec.capabilities]
     if absent:
@@ -43,15 +50,36 @@ def check_fit(
         )
 
 
+def check_learns(
+    trainable: int,
+    method: ResolvedPart[MethodSpec],
+    objective: ResolvedPart[ObjectiveSpec],
+    architecture: Architecture,
+    catalogue: Catalogue,
+) -> None:
+    """Raise CapabilityError when gradient descent would have no parameter to move."""
+    if trainable or not isinstance(objective.params, TrainerParams):
+        return
+
+    def can(spec: MethodSpec) -> bool:
+        return spec.name != method.spec.name and _attachable(spec, objective.spec, architecture)
+
+    raise CapabilityError(
+        f"nothing would learn: the method {method.spec.name!r}, as it is set, trains a new head "
+        f"alone, and the objective {objective.spec.name!r} has none",
+        hint=_nearest_method(catalogue, can),
+    )
+
+
 def _check_objective(
     spec: ObjectiveSpec, base: ResolvedBase, architecture: Architecture, catalogue: Catalogue
 ) -> None:
     family = architecture.family
     sentence_encoder = architecture.sentence_transformer and "encoder" in spec.families
     if family not in spec.families and not sentence_encoder:
-        wanted = " or ".join(sorted(spec.families))
+        wanted = " or ".join(with_article(known) for known in sorted(spec.families))
         raise CapabilityError(
-            f"the objective {spec.name!r} needs an {wanted}, and the base {base.ref!r} "
+            f"the objective {spec.name!r} needs {wanted}, and the base {base.ref!r} "
             f"({architecture.model_type}) is {with_article(family)}",
             hint=_nearest_objective(catalogue, spec, architecture),
         )
@@ -60,6 +88,12 @@ def _check_objective(
             f"the objective {spec.name!r} needs a model with a head for {spec.head}, and "
             f"transformers has none for {architecture.model_type!r} ({base.ref!r})",
             hint=_nearest_objective(catalogue, spec, architecture),
+        )
+    if architecture.lacks_head(spec.head):
+        raise CapabilityError(
+            f"the objective {spec.name!r} needs the base's language-model head, and the files of "
+            f"{base.ref!r} hold the bare transformer only",
+            hint="save the model again with its head (AutoModelForCausalLM), or take another base",
         )
 
 
@@ -90,29 +124,27 @@ def _attachable(spec: MethodSpec, objective: ObjectiveSpec, architecture: Archit
 def _check_attachable(
     method: MethodSpec,
     objective: ObjectiveSpec,
-    base: ResolvedBase,
-    family: str,
+    architecture: Architecture,
     catalogue: Catalogue,
 ) -> None:
+    def can(spec: MethodSpec) -> bool:
+        return _attachable(spec, objective, architecture)
+
+    family = architecture.family
     if family not in method.families:
+        known = " or ".join(with_article(kind) for kind in sorted(method.families))
         raise CapabilityError(
-            f"the method {method.name!r} cannot be attached to {with_article(family)} like "
-            f"{base.ref!r}",
-            hint=_nearest_method(catalogue, lambda spec: family in spec.families),
+            f"the method {method.name!r} cannot be attached to {with_article(family)}: it is for "
+            f"{known}",
+            hint=_nearest_method(catalogue, can),
         )
     if objective.head not in method.heads:
+        reason = method.refusals.get(objective.head)
         raise CapabilityError(
-            f"the method {method.name!r} does not work for {objective.task} (objective "
-            f"{objective.name!r}){_because(method, objective)}",
-            hint=_nearest_method(
-                catalogue, lambda spec: family in spec.families and objective.head in spec.heads
-            ),
+            f"the method {method.name!r} does not work for {objective.task}"
+            + (f": {reason}" if reason else ""),
+            hint=_nearest_method(catalogue, can),
         )
-
-
-def _because(method: MethodSpec, objective: ObjectiveSpec) -> str:
-    reason = method.refusals.get(objective.head)
-    return f": {reason}" if reason else ""
 
 
 def _needed(
@@ -139,6 +171,12 @@ def with_article(noun: str) -> str:
 
 
 def _nearest_method(catalogue: Catalogue, fits: Callable[[MethodSpec], bool]) -> str:
+    """Name a few methods that fit, the common ones first."""
     specs = [offer.spec for offer in catalogue.usable("method")]
     names = [spec.name for spec in specs if isinstance(spec, MethodSpec) and fits(spec)]
-    return f"methods that can: {', '.join(names)}" if names else "no installed method can"
+    if not names:
+        return "no installed method can"
+    ordered: list[str] = [name for name in COMMON if name in names]
+    ordered += [name for name in names if name not in COMMON]
+    more = "" if len(ordered) <= LISTED else ", … (see: ahl methods list)"
+    return f"methods that can: {', '.join(ordered[:LISTED])}{more}"

@@ -12,30 +12,17 @@ from adapterhub_lite.data.prepare import PreparedData, prepare
 from adapterhub_lite.data.shots import sample_shots
 from adapterhub_lite.data.table import RowSet, TextSet
 from adapterhub_lite.errors import CapabilityError, DataError, RecipeError
+from adapterhub_lite.finetuning.params import TrainerParams
+from adapterhub_lite.finetuning.settings import refuse_precision, refuse_settings
 from adapterhub_lite.protocols import TrainingData
 from adapterhub_lite.recipes import TrainRecipe, validate
 from adapterhub_lite.specs import Head, LoaderSpec, MethodSpec, ObjectiveSpec, ResolvedBase
-from adapterhub_lite.training.fit import check_fit
+from adapterhub_lite.training.fit import check_fit, check_learns
+from adapterhub_lite.training.memory import MemoryEstimate, estimate_memory
 from adapterhub_lite.training.parts import ResolvedPart, apply_preset, resolve_part
 
 if TYPE_CHECKING:
     from adapterhub_lite_registry import Registry
-
-GRADIENT_AND_ADAM_BYTES = 12
-"""Bytes a trainable parameter costs beside itself: gradient and two moments, in 32 bits."""
-
-
-@dataclass(frozen=True, slots=True)
-class MemoryEstimate:
-    """Bytes a run needs for weights, and for gradients and optimiser; activations come on top."""
-
-    weights: int
-    training: int
-
-    @property
-    def total(self) -> int:
-        """Both together."""
-        return self.weights + self.training
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +49,18 @@ class Plan:
             "objective": self.objective.as_recipe(),
         }
         return {**values, **parts}
+
+    def memory_with(self, longest: int) -> MemoryEstimate:
+        """Return the memory where the longest row is known, in tokens."""
+        return estimate_memory(
+            self.architecture,
+            self.head,
+            self.loader.spec,
+            self.method.spec,
+            self.objective.params,
+            self.trainable,
+            longest,
+        )
 
     def training_rows(self, seed: int) -> RowSet:
         """Return the rows that a run with this seed trains on."""
@@ -106,8 +105,11 @@ def make_plan(values: Mapping[str, Any], catalogue: Catalogue, registry: "Regist
     for problem in implementation.check(architecture, head, method.params):
         raise CapabilityError(f"the method {method.spec.name!r} does not fit: {problem}")
     trainable = implementation.count_trainable(architecture, head, method.params)
-    weights = int(architecture.parameters * loader.spec.bytes_per_parameter)
-    memory = MemoryEstimate(weights, trainable * GRADIENT_AND_ADAM_BYTES)
+    check_learns(trainable, method, objective, architecture, catalogue)
+    _check_settings(recipe, loader, objective, data)
+    memory = estimate_memory(
+        architecture, head, loader.spec, method.spec, objective.params, trainable
+    )
     return Plan(
         recipe, loader, method, objective, base, architecture, head, data, trainable, memory
     )
@@ -132,6 +134,30 @@ def _check_names(recipe: TrainRecipe) -> None:
         check_alias(recipe.alias)
         if recipe.publish is None:
             raise RecipeError("'alias' needs a 'publish': an alias points to a version")
+
+
+def _check_settings(
+    recipe: TrainRecipe,
+    loader: ResolvedPart[LoaderSpec],
+    objective: ResolvedPart[ObjectiveSpec],
+    data: PreparedData,
+) -> None:
+    """Refuse what the training loop would refuse once the base is loaded."""
+    has_gpu = recipe.device != "cpu" and _has_gpu()
+    if loader.spec.needs_gpu and not has_gpu:
+        raise CapabilityError(
+            f"the loader {loader.spec.name!r} needs a GPU, and there is none",
+            hint="use loader: bf16, or fp32",
+        )
+    if isinstance(objective.params, TrainerParams):
+        refuse_precision(objective.params, has_gpu=has_gpu)
+        refuse_settings(objective.params, TrainingData(data.train, data.validation, data.sources))
+
+
+def _has_gpu() -> bool:
+    import torch
+
+    return torch.cuda.is_available()
 
 
 def _check_rows(

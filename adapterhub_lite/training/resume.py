@@ -1,9 +1,11 @@
 """Which recipe and rows a run's folder belongs to, so that only the same run goes on there."""
 
 import json
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from adapterhub_lite.bases import fingerprint
 from adapterhub_lite.errors import RecipeError
 
 if TYPE_CHECKING:
@@ -13,7 +15,7 @@ IDENTITY_FILE = "run.json"
 
 
 def write_identity(folder: Path, plan: "Plan") -> None:
-    """Write what the run in ``folder`` is of: its resolved recipe, and hashes of its rows."""
+    """Write what the run in ``folder`` is of: its recipe, and hashes of its rows and its base."""
     text = json.dumps(_identity(plan), indent=2, ensure_ascii=False) + "\n"
     (folder / IDENTITY_FILE).write_text(text, encoding="utf-8")
 
@@ -40,8 +42,17 @@ def resumed_folder(folder: Path, plan: "Plan") -> Path:
     return folder
 
 
+def has_checkpoints(folder: Path) -> bool:
+    """Say whether a run's folder holds a complete checkpoint to go on from."""
+    return any(folder.glob("seed-*/checkpoints/step-*"))
+
+
 def _identity(plan: "Plan") -> dict[str, Any]:
-    return {"recipe": plan.resolved_recipe(), "rows": dict(plan.data.fingerprints)}
+    return {
+        "recipe": plan.resolved_recipe(),
+        "rows": dict(plan.data.fingerprints),
+        "base": asdict(fingerprint(plan.base)),
+    }
 
 
 def _differences(one: Any, other: Any, path: str = "") -> list[str]:

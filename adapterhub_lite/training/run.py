@@ -8,10 +8,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from adapterhub_lite.catalogue import Catalogue
 from adapterhub_lite.data.table import RowSet
+from adapterhub_lite.errors import NonFiniteError
 from adapterhub_lite.evaluation import Evaluation, evaluate
 from adapterhub_lite.protocols import Attached, Outcome, Scorer
 from adapterhub_lite.training.artifact import write_artifact
@@ -19,11 +20,16 @@ from adapterhub_lite.training.events import Listener, RunLog, SeedRun
 from adapterhub_lite.training.plan import Plan
 from adapterhub_lite.training.publish import publish
 from adapterhub_lite.training.results import SeedResult, TrainResult
-from adapterhub_lite.training.resume import resumed_folder, write_identity
+from adapterhub_lite.training.resume import has_checkpoints, resumed_folder, write_identity
 from adapterhub_lite.training.selftest import self_test
 
 if TYPE_CHECKING:
     from adapterhub_lite_registry import Registry
+
+
+LOADING: Final = "take a smaller base, or load it in fewer bits: loader: bf16, or nf4"
+SCORING: Final = "take a smaller objective.max_length, or a smaller base"
+"""What to do when memory runs out: while the base is loaded, and while rows are scored."""
 
 
 @dataclass(slots=True)
@@ -79,11 +85,16 @@ def _run_folder(home: Path, plan: Plan) -> Path:
 
 @contextmanager
 def _closing(log: RunLog) -> Iterator[None]:
-    """Close the log, with a last event that says how a run that failed ended."""
+    """Close the log, with a last event that says how a run that failed ended, and if it can go on.
+
+    From a loss that became NaN it cannot: the same steps would lead there again.
+    """
     try:
         yield
     except BaseException as error:
-        log.emit("failed", error=f"{type(error).__name__}: {error}")
+        resumable = has_checkpoints(log.folder) and not isinstance(error, NonFiniteError)
+        more = {"resume": str(log.folder)} if resumable else {}
+        log.emit("failed", error=f"{type(error).__name__}: {error}", **more)
         raise
     finally:
         log.close()
@@ -114,13 +125,17 @@ def _train_seed(plan: Plan, catalogue: Catalogue, log: RunLog, seed: int, resume
     run = SeedRun(log, seed, resume=resume)
     rows = plan.training_rows(seed)
     run.emit("seed-started", rows=len(rows), classes=len(rows.classes))
-    attached = _attach(plan, catalogue, seed)
+    from adapterhub_lite.finetuning.memory import explaining_memory
+
+    with explaining_memory(LOADING):
+        attached = _attach(plan, catalogue, seed)
     objective = catalogue.implementation(plan.objective.spec)
     start = time.process_time()
     data = plan.training_data(seed)
-    outcome: Outcome = objective.fit(attached, data, plan.objective.params, run)
-    seconds = time.process_time() - start
-    test, baseline, by_source = _score(plan, outcome, catalogue, run)
+    with explaining_memory(SCORING):
+        outcome: Outcome = objective.fit(attached, data, plan.objective.params, run)
+        seconds = time.process_time() - start
+        test, baseline, by_source = _score(plan, outcome, catalogue, run)
     result = SeedResult(
         seed=seed,
         rows=len(rows),

@@ -96,7 +96,7 @@ def saved_heads(base: LoadedBase, state: State) -> tuple[str, ...]:
     Raises IntegrityError when its head is not among them. A pooler may be absent: a base whose
     files hold one keeps it in adapters that other tools wrote.
     """
-    held = tuple(name for name in base.new if any(f".{name}." in f".{key}" for key in state))
+    held = tuple(name for name in base.new if _holds(state, name, base))
     lacking = [name for name in base.new if "." not in name and name not in held]
     if lacking:
         raise IntegrityError(
@@ -104,6 +104,12 @@ def saved_heads(base: LoadedBase, state: State) -> tuple[str, ...]:
             hint="it was trained for another task",
         )
     return held
+
+
+def _holds(state: State, name: str, base: LoadedBase) -> bool:
+    """Say whether a module's every parameter is there: an adapter may have its biases alone."""
+    own = [f".{name}.{part}" for part, _ in base.model.get_submodule(name).named_parameters()]
+    return all(any(f".{key}".endswith(part) for key in state) for part in own)
 
 
 def _plain(value: Any) -> Any:

@@ -51,8 +51,11 @@ class Bottleneck:
                 f"a bottleneck of {width:,.0f} is no bottleneck for hidden states of "
                 f"{architecture.hidden_size}"
             ]
+        base = empty_model(architecture.folder, head)
+        if absent := _absent(base, params.target_modules or ()):
+            return [f"target_modules names {absent[0]!r}, which the base does not have"]
         try:
-            self._wrapped_skeleton(architecture, head, params)
+            self._wrapped(base, params)
         except AdapterHubError as error:
             return [f"{error.message} ({error.hint})" if error.hint else error.message]
         return []
@@ -61,7 +64,7 @@ class Bottleneck:
         self, architecture: Architecture, head: Head, params: BottleneckParams
     ) -> int:
         """Count on the base without its weights: the adapters' parameters and the head's."""
-        model = self._wrapped_skeleton(architecture, head, params)
+        model = self._wrapped(empty_model(architecture.folder, head), params)
         return sum(value.numel() for value in model.parameters() if value.requires_grad)
 
     def attach(self, base: LoadedBase, params: BottleneckParams) -> Attached:
@@ -94,12 +97,15 @@ class Bottleneck:
             hint="it is served beside its base",
         )
 
-    def _wrapped_skeleton(
-        self, architecture: Architecture, head: Head, params: BottleneckParams
-    ) -> Any:
-        base = empty_model(architecture.folder, head)
+    def _wrapped(self, skeleton: LoadedBase, params: BottleneckParams) -> Any:
         with torch.random.fork_rng(devices=[]), torch.device("meta"):
-            return wrap(base, _config(base, params))
+            return wrap(skeleton, _config(skeleton, params))
+
+
+def _absent(base: LoadedBase, endings: Sequence[str]) -> list[str]:
+    """Return what ends no module's name: PEFT passes it over as long as another one does."""
+    names = [f".{name}" for name, _ in base.model.named_modules()]
+    return [ending for ending in endings if not any(n.endswith(f".{ending}") for n in names)]
 
 
 def _config(base: LoadedBase, params: BottleneckParams) -> BottleneckConfig:

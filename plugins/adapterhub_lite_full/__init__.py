@@ -1,12 +1,12 @@
 """Full and partial fine-tuning: all weights learn, or the top layers only."""
 
 from collections.abc import Iterator
-from typing import Literal
+from typing import Literal, get_args
 
 from pydantic import Field, NonNegativeInt, model_validator
 
 from adapterhub_lite.hookspecs import hookimpl
-from adapterhub_lite.specs import MethodSpec, Params, PresetSpec
+from adapterhub_lite.specs import ExporterSpec, MethodSpec, Params, PresetSpec, Task
 
 
 class FullParams(Params):
@@ -51,4 +51,15 @@ def adapterhub_presets() -> Iterator[PresetSpec]:
         name="linear-probe",
         summary="A head on the frozen base: nothing of the base learns.",
         recipe={"method": {"name": "full", "layers": 0}},
+    )
+
+
+@hookimpl
+def adapterhub_exporters() -> Iterator[ExporterSpec]:
+    """Offer transformers' own folder format."""
+    yield ExporterSpec(
+        name="transformers",
+        summary="A whole model for AutoModel….from_pretrained; an adapter is baked first.",
+        implementation="adapterhub_lite_full.exporting:TransformersExporter",
+        tasks=frozenset(get_args(Task)),
     )

@@ -1,9 +1,10 @@
 """Every parameter-efficient method of Hugging Face PEFT, by one generated path."""
 
 from collections.abc import Iterator
+from typing import get_args
 
 from adapterhub_lite.hookspecs import hookimpl
-from adapterhub_lite.specs import MethodSpec
+from adapterhub_lite.specs import ExporterSpec, ImporterSpec, MethodSpec, Task
 from adapterhub_lite_peft.params import params_model
 from adapterhub_lite_peft.table import ENTRIES
 
@@ -19,7 +20,30 @@ def adapterhub_methods() -> Iterator[MethodSpec]:
             paper=entry.paper,
             params=params_model(peft_type),
             families=entry.families,
-            heads=entry.heads,
+            heads=entry.takes,
+            refusals=entry.refusals,
             capabilities=entry.capabilities,
             learning_rate=entry.learning_rate,
         )
+
+
+@hookimpl
+def adapterhub_exporters() -> Iterator[ExporterSpec]:
+    """Offer PEFT's own folder format."""
+    yield ExporterSpec(
+        name="peft",
+        summary="A folder for PeftModel.from_pretrained: the adapter, its tokenizer and a card.",
+        implementation="adapterhub_lite_peft.exporting:PeftExporter",
+        tasks=frozenset(get_args(Task)),
+    )
+
+
+@hookimpl
+def adapterhub_importers() -> Iterator[ImporterSpec]:
+    """Offer to read PEFT's own folder format."""
+    yield ImporterSpec(
+        name="peft",
+        summary="A folder that PeftModel.save_pretrained wrote, in safetensors.",
+        implementation="adapterhub_lite_peft.importing:PeftImporter",
+        takes=frozenset({"base", "labels", "multi-label", "objective"}),
+    )

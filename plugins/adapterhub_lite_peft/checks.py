@@ -1,6 +1,7 @@
 """What speaks against a method on a base, told before any weight is loaded."""
 
 import inspect
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
@@ -29,10 +30,10 @@ def reasons_before(architecture: Architecture, head: Head, params: PeftParams) -
     """Return what a method's nature and the base's kind tell."""
     entry = ENTRIES[params.peft_type]
     if entry.refused:
-        return [f"{entry.name} cannot be trained here: {entry.refused}"]
+        return [f"it cannot be trained here: {entry.refused}"]
     virtual = params.peft_type in PREFIXES | PROMPTS
     if virtual and architecture.family == "encoder-decoder" and head.kind != "seq2seq-lm":
-        return [f"{entry.name} works on an encoder-decoder as a language model only; lora works"]
+        return ["it works on an encoder-decoder as a language model only; lora works"]
     classifies = head.kind == "sequence-classification"
     if params.peft_type in PROMPTS and architecture.family == "decoder" and classifies:
         return [
@@ -61,7 +62,11 @@ def reasons_of_names(base: LoadedBase, params: PeftParams) -> list[str]:
     names = [name for name, _ in base.model.named_modules()]
     if reasons := pattern_reasons(settings, names):
         return reasons
-    return [*_absent_modules(base, settings, names), *_absent_layers(base, settings)]
+    return [
+        *_absent_modules(base, settings, names),
+        *_idle_pattern(base, params, names),
+        *_absent_layers(base, settings),
+    ]
 
 
 def reasons_of_fit(model: Any, base: LoadedBase, params: PeftParams) -> list[str]:
@@ -76,7 +81,7 @@ def reasons_of_fit(model: Any, base: LoadedBase, params: PeftParams) -> list[str
         if value.requires_grad and not ("modules_to_save" in name and any(h in name for h in heads))
     ]
     if not adapter:
-        return [f"{entry.name} finds nothing that it can adapt in this base; lora works"]
+        return ["it finds nothing that it can adapt in this base; lora works"]
     if not entry.ranks:
         return []
     for name, layer in tuner_layers(model).items():
@@ -89,6 +94,8 @@ def reasons_of_fit(model: Any, base: LoadedBase, params: PeftParams) -> list[str
 
 def as_reason(error: Exception) -> str:
     """Return an error's message and its way out in one line."""
+    if "Conv1D(" in str(error) or ".Conv1D'" in str(error):
+        return "it adapts no layers of the type Conv1D, which this base has; lora and ia3 do"
     if isinstance(error, AdapterHubError) and error.hint:
         return f"{error}; {error.hint}"
     return first_line(error)
@@ -123,8 +130,8 @@ def _reasons_of_tokens(
         return [f"{count} virtual tokens leave no room: the base reads {positions} tokens at most"]
     if params.peft_type in PREFIXES and not _takes_past(base.model):
         return [
-            f"a {config.model_type} takes no past keys and values, which "
-            f"{ENTRIES[params.peft_type].name} needs; prompt and lora work"
+            f"it needs past keys and values, which a {config.model_type} does not take; prompt and "
+            "lora work"
         ]
     chosen = settings.get("token_indices") or []
     outside = [number for number in chosen if not 0 <= number < config.vocab_size]
@@ -144,7 +151,7 @@ def _takes_past(model: nn.Module) -> bool:
 def _absent_modules(
     base: LoadedBase, settings: Mapping[str, Any], names: Sequence[str]
 ) -> list[str]:
-    """Name what is listed and matches nothing: PEFT passes it over as long as another matches."""
+    """Name what matches nothing: PEFT passes it over in a list as long as another name matches."""
     listed = [
         (key, value)
         for key in ("target_modules", "exclude_modules", "feedforward_modules", "modules_to_save")
@@ -156,11 +163,27 @@ def _absent_modules(
         for key, value in listed
         if not any(name == value or name.endswith(f".{value}") for name in names)
     ]
-    known = sorted({name.rpartition(".")[2] for name in linear_sizes(base.model)})
+    known = ", ".join(sorted({name.rpartition(".")[2] for name in linear_sizes(base.model)}))
     return [
-        f"{key} names {value!r}, which the base does not have; its linear layers are "
-        f"{', '.join(known)}"
+        f"{key} names {value!r}, which the base does not have; its linear layers are {known}"
         for key, value in absent[:1]
+    ]
+
+
+def _idle_pattern(base: LoadedBase, params: PeftParams, names: Sequence[str]) -> list[str]:
+    """Say so when a pattern matches nothing; it ends, or it was refused before."""
+    pattern = params.model_dump().get("target_modules")
+    if not isinstance(pattern, str) or pattern.lower() == "all-linear":
+        return []
+    if params.peft_type == "ADAPTION_PROMPT":  # takes it for the end of names
+        return []
+    tried = re.compile(pattern)
+    if any(tried.fullmatch(name) for name in names):
+        return []
+    ends = sorted({name.rpartition(".")[2] for name in linear_sizes(base.model)})
+    return [
+        f"the pattern {pattern!r} in target_modules matches no module's whole name; the names of "
+        f"linear layers end in {', '.join(ends)}, as in '.*{ends[0] if ends else 'dense'}'"
     ]
 
 

@@ -42,7 +42,7 @@ def build_config(base: LoadedBase, params: PeftParams) -> Any:
         settings["total_step"] = settings["tinit"] + settings["tfinal"] + 1
     if _needs_targets(base, params, settings):
         settings["target_modules"] = _fallback(base, ENTRIES[params.peft_type].fallback)
-    wanted = [*base.new, *(settings.pop("modules_to_save", None) or ())]
+    wanted = [*dict.fromkeys([*base.new, *(settings.pop("modules_to_save", None) or ())])]
     config = _construct(params.peft_type, settings, TASK_TYPES[base.head.kind])
     # Some classes have no such field; PEFT's wrappers look for the attribute all the same.
     config.modules_to_save = wanted or None
@@ -95,8 +95,8 @@ def _needs_targets(base: LoadedBase, params: PeftParams, settings: Mapping[str, 
     entry = ENTRIES[params.peft_type]
     if not entry.fallback:
         raise CapabilityError(
-            f"PEFT does not know which layers of a {model_type} to adapt by {entry.name}",
-            hint="name target_modules, and feedforward_modules among them; lora works without",
+            f"PEFT does not know which layers of a {model_type} to adapt",
+            hint="name them in target_modules and feedforward_modules; lora finds them itself",
         )
     return True
 

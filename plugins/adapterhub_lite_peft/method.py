@@ -62,14 +62,14 @@ class PeftMethod:
             base = self._skeleton(architecture, head, params)
             if reasons := [*reasons_of_sizes(base, params), *reasons_of_names(base, params)]:
                 return reasons
-            return reasons_of_fit(_wrap_skeleton(base, params), base, params)
+            return reasons_of_fit(wrap_skeleton(base, params), base, params)
         except (AdapterHubError, *PEFT_ERRORS) as error:
             return [as_reason(error)]
 
     def count_trainable(self, architecture: Architecture, head: Head, params: PeftParams) -> int:
         """Count on the base's skeleton: the adapter's parameters and the head's."""
         base = self._skeleton(architecture, head, params)
-        model = _wrap_skeleton(base, params)
+        model = wrap_skeleton(base, params)
         return sum(value.numel() for value in model.parameters() if value.requires_grad)
 
     def attach(self, base: LoadedBase, params: PeftParams) -> Attached:
@@ -78,10 +78,8 @@ class PeftMethod:
         Raises CapabilityError for what only the loaded weights tell.
         """
         _refuse_integer_heads(base)
-        if base.quantised and params.model_dump().get("init_lora_weights") == "loftq":
-            raise CapabilityError(
-                "loftq quantises the base itself", hint="load the base with the loader fp32"
-            )
+        if base.quantised:
+            _refuse_on_quantised(base, params)
         config = build_config(base, params)
         model = wrap(base, config)
         if changes_base(config):
@@ -110,6 +108,10 @@ class PeftMethod:
         if changes_base(config):
             state, plain = as_plain_lora(config, state, model.first_state)
             changes |= plain
+        if getattr(config, "prompt_tuning_init", None) == "TEXT":
+            # Where a prompt began says nothing of where it ended, and PEFT would ask for a path.
+            changes |= {"prompt_tuning_init": "RANDOM", "prompt_tuning_init_text": None}
+            changes |= {"tokenizer_name_or_path": None}
         write_adapter(folder, config, state, changes)
         attached.tokenizer.save_pretrained(folder)
 
@@ -129,6 +131,8 @@ class PeftMethod:
         config.inference_mode = config.peft_type != "ADALORA"
         with undisturbed():
             model = wrap(base, config)
+        if changes_base(config):
+            model.first_state = adapter_state(model)
         put_state(model, state)
         model.requires_grad_(False)
         _leave_room(base, params)
@@ -172,7 +176,7 @@ class PeftMethod:
         return empty_model(architecture.folder, head, "cpu" if needs_weights else "meta")
 
 
-def _wrap_skeleton(base: LoadedBase, params: PeftParams) -> Any:
+def wrap_skeleton(base: LoadedBase, params: PeftParams) -> Any:
     """Wrap a skeleton, with an initialisation that needs no data."""
     settings = params.model_dump()
     changes: dict[str, Any] = {}
@@ -184,6 +188,20 @@ def _wrap_skeleton(base: LoadedBase, params: PeftParams) -> Any:
     device = next(base.model.parameters()).device
     with undisturbed(), torch.device(device):
         return wrap(base, build_config(base, laid_out))
+
+
+def _refuse_on_quantised(base: LoadedBase, params: PeftParams) -> None:
+    settings = params.model_dump()
+    if settings.get("init_lora_weights") == "loftq":
+        raise CapabilityError(
+            "loftq quantises the base itself", hint="load the base with the loader fp32"
+        )
+    eight_bits = any(type(module).__name__ == "Linear8bitLt" for module in base.model.modules())
+    if settings.get("use_dora") and eight_bits:
+        raise CapabilityError(
+            "DoRA needs the base's weights, which bitsandbytes does not give back from int8",
+            hint="load the base with the loader nf4, or train plain LoRA",
+        )
 
 
 def _refuse_integer_heads(base: LoadedBase) -> None:

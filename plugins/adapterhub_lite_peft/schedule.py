@@ -3,6 +3,8 @@
 from collections.abc import Callable
 from typing import Any
 
+import torch
+
 from adapterhub_lite.errors import RecipeError
 
 Hooks = dict[str, Callable[[int], None]]
@@ -32,6 +34,10 @@ def step_hooks(model: Any, total_step: int | None) -> Hooks:
         config.total_step = steps
 
     def on_step(step: int) -> None:
+        for parameter in tuner.parameters():
+            # PEFT multiplies by every gradient; an unused layer, as a pooler may be, has none
+            if parameter.requires_grad and parameter.grad is None:
+                parameter.grad = torch.zeros_like(parameter)
         tuner.update_and_allocate(step)
 
     return {"on_start": on_start, "on_step": on_step}

@@ -37,7 +37,8 @@ class Entry:
     ``ranks`` name the parameters that may be no larger than the base's widest layer. ``fallback``
     is what is adapted when PEFT knows no targets for an architecture. ``needs_weights``: its
     layout depends on the base's weights, so that it cannot be laid out on the meta device.
-    ``refused`` says why it cannot be trained here. ``hidden`` fields cannot be set in a recipe.
+    ``otherwise`` says why not with other heads than its own, ``refused`` why it cannot be trained
+    here at all. ``hidden`` fields cannot be set in a recipe.
     """
 
     name: str
@@ -52,7 +53,19 @@ class Entry:
     hidden: frozenset[str] = frozenset()
     fallback: Literal["linear", "norm", ""] = "linear"
     needs_weights: bool = False
+    otherwise: str = ""
     refused: str = ""
+
+    @property
+    def takes(self) -> frozenset[HeadKind]:
+        """The heads it trains with."""
+        return frozenset() if self.refused else self.heads
+
+    @property
+    def refusals(self) -> Mapping[HeadKind, str]:
+        """Why it does not train with the others."""
+        reason = self.refused or self.otherwise
+        return {head: reason for head in sorted(HEADS - self.takes) if reason}
 
 
 HIDDEN: Final = frozenset(

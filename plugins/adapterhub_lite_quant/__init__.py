@@ -15,9 +15,8 @@ BITSANDBYTES: Final = Requirement(
     module="bitsandbytes", install="pip install 'adapterhub-lite[quant]'"
 )
 
-BYTES_PER_PARAMETER: Final = {"nf4": 0.65, "int8": 1.15}
-"""Of a decoder with 7 billion weights, of which 4 % are embeddings in float32. A small encoder is
-half embeddings: MiniLM takes 2.3 bytes a weight in nf4."""
+BYTES_PER_PARAMETER: Final = {"nf4": 0.52, "int8": 1.01}
+"""Of a linear layer's weight: its bits and its share of the scales."""
 
 
 class QuantParams(Params):
@@ -66,6 +65,7 @@ def adapterhub_loaders() -> Iterator[LoaderSpec]:
         params=NF4Params,
         quantised=True,
         bytes_per_parameter=BYTES_PER_PARAMETER["nf4"],
+        other_bytes=4,
     )
     yield LoaderSpec(
         name="int8",
@@ -76,6 +76,7 @@ def adapterhub_loaders() -> Iterator[LoaderSpec]:
         params=Int8Params,
         quantised=True,
         bytes_per_parameter=BYTES_PER_PARAMETER["int8"],
+        other_bytes=4,
     )
 
 

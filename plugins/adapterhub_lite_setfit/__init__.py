@@ -115,4 +115,5 @@ def adapterhub_importers() -> Iterator[ImporterSpec]:
         name="setfit",
         summary="A folder that SetFitModel.save_pretrained wrote.",
         implementation="adapterhub_lite_setfit.importing:SetFitImporter",
+        takes=frozenset({"convert"}),
     )

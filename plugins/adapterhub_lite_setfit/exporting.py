@@ -17,7 +17,7 @@ from adapterhub_lite.bases import TOKENIZER_FILES
 from adapterhub_lite.errors import CapabilityError, SelfTestError
 from adapterhub_lite.inference.artifact import read_artifact_info
 from adapterhub_lite.pooling import write_pooling
-from adapterhub_lite.specs import Head
+from adapterhub_lite.specs import Head, ResolvedBase
 from adapterhub_lite.transformer import load_transformer, quiet_transformers
 from adapterhub_lite_setfit.head import LogisticHead, rebuild
 from adapterhub_lite_setfit.objective import Contrastive, FewShotScorer
@@ -41,7 +41,7 @@ PROBES = (
 class SetFitExporter:
     """Writes what ``SetFitModel.from_pretrained`` reads, and checks what was written."""
 
-    def export(self, folder: Path, destination: Path) -> None:
+    def export(self, folder: Path, destination: Path, base: ResolvedBase | None) -> None:
         """Write ``destination``, an empty folder, from a version's folder.
 
         Raises CapabilityError for a version that SetFit has no form for, SelfTestError when
@@ -54,8 +54,8 @@ class SetFitExporter:
                 "form in SetFit",
                 hint="export a version that was trained with preset: setfit",
             )
-        base = load_transformer(folder, Head(), torch.float32, "cpu")
-        scorer = Contrastive().load(base, folder)
+        loaded = load_transformer(folder, Head(), torch.float32, "cpu")
+        scorer = Contrastive().load(loaded, folder)
         _copy_model(folder, destination)
         write_pooling(scorer.encoder.pooling, scorer.encoder.width, destination)
         _write_settings(scorer, destination)

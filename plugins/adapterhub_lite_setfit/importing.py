@@ -14,7 +14,7 @@ from adapterhub_lite.architecture import Architecture, read_architecture
 from adapterhub_lite.bases import fingerprint
 from adapterhub_lite.errors import BaseModelError, CapabilityError
 from adapterhub_lite.inference.artifact import ArtifactInfo, write_artifact_info
-from adapterhub_lite.protocols import LoadedBase, Outcome
+from adapterhub_lite.protocols import ImportOptions, LoadedBase, Outcome
 from adapterhub_lite.specs import Head, ResolvedBase
 from adapterhub_lite.transformer import load_transformer, quiet_transformers
 from adapterhub_lite_setfit import ContrastiveParams
@@ -39,11 +39,11 @@ class _ReadHead:
 class SetFitImporter:
     """Reads what ``SetFitModel.save_pretrained`` wrote; a pickled head only when asked to."""
 
-    def read(self, source: Path, destination: Path, *, convert: bool) -> Mapping[str, Any]:
+    def read(self, source: Path, destination: Path, options: ImportOptions) -> Mapping[str, Any]:
         """Write a version's files into ``destination``; return the manifest fields.
 
         Raises BaseModelError for a folder that is no such model or not understood, and
-        CapabilityError for a pickled head without ``convert``.
+        CapabilityError for a pickled head without ``options.convert``.
         """
         ref = str(source)
         with TemporaryDirectory() as folder:
@@ -53,7 +53,7 @@ class SetFitImporter:
                 settings = read_settings(staged, ref)
                 architecture = read_architecture(staged, ref)
                 _check_architecture(architecture, ref)
-                read = _read_head(staged, settings, ref, convert)
+                read = _read_head(staged, settings, ref, options.convert)
                 _check_head(read.head, architecture, ref)
                 base = load_transformer(staged, Head(), torch.float32, "cpu")
             _write(base, settings, read.head, destination)

@@ -105,11 +105,7 @@ class CausalLanguage:
         self, attached: Attached, data: TrainingData, params: CausalParams, run: Run
     ) -> Outcome:
         """Train on the shared loop; the best step has the least perplexity."""
-        settings = CausalSettings(
-            block_size=longest_input(attached.model, params.block_size),
-            generation=generation_settings(params, [end_token(attached)], run.seed),
-        )
-        written = _format(attached, settings)
+        written = make_format(attached, settings_of(attached, params, run.seed))
         scorer = Writer(attached.model, written, generates=False)
         learner = WritingLearner(scorer, written.packed, written.collate)
         return outcome_of(scorer, fit(attached, learner, data, params, run))
@@ -122,8 +118,21 @@ class CausalLanguage:
     def load(self, base: LoadedBase, folder: Path) -> Writer:
         """Rebuild the scorer; raises IntegrityError when ``task.json`` is nonsense."""
         settings = read_settings(folder, CausalSettings)
-        return Writer(base.model, _format(base, settings), generates=False)
+        return Writer(base.model, make_format(base, settings), generates=False)
+
+    def adopt(self, base: LoadedBase, params: CausalParams) -> Writer:
+        """Return the writer of a model that was trained elsewhere."""
+        return Writer(base.model, make_format(base, settings_of(base, params, 0)), generates=False)
 
 
-def _format(base: Base, settings: CausalSettings) -> DocumentFormat:
+def settings_of(base: Base, params: CausalParams, seed: int) -> CausalSettings:
+    """Return what a version keeps of a base and its params."""
+    return CausalSettings(
+        block_size=longest_input(base.model, params.block_size),
+        generation=generation_settings(params, [end_token(base)], seed),
+    )
+
+
+def make_format(base: Base, settings: CausalSettings) -> DocumentFormat:
+    """Return the format of a base; raises BaseModelError where no token pads or ends a text."""
     return DocumentFormat(base.tokenizer, settings, padding_token(base), end_token(base))

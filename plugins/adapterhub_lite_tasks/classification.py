@@ -26,7 +26,7 @@ from adapterhub_lite_tasks.common import (
     refuse_unknown_labels,
     require_labels,
 )
-from adapterhub_lite_tasks.inputs import TextEncoder, call, pad_inputs, text_encoder
+from adapterhub_lite_tasks.inputs import Base, TextEncoder, call, pad_inputs, text_encoder
 from adapterhub_lite_tasks.losses import (
     MultiLabelLoss,
     SingleLabelLoss,
@@ -162,15 +162,8 @@ class Classification:
         rows = data.train
         assert isinstance(rows, TextSet), "a classifier is trained on labelled texts"
         refuse_unknown_labels(data, attached.head.labels)
-        encoder = text_encoder(attached, params.max_length)
-        settings = ClassifierSettings(
-            labels=attached.head.labels,
-            multi_label=rows.multi_label,
-            threshold=params.threshold,
-            max_length=encoder.max_length,
-        )
-        scorer = Classifier(attached.model, encoder, settings)
-        learner = ClassificationLearner(scorer, criterion(rows, settings, params), run)
+        scorer = make_classifier(attached, params)
+        learner = ClassificationLearner(scorer, criterion(rows, scorer.settings, params), run)
         sample = replace(learner, run=None).features(rows.select(range(min(len(rows), 64))))
         refuse_if_padding_shows(attached.model, learner, sample)
         weights = row_weights(rows) if params.resample == "balanced" else None
@@ -186,6 +179,22 @@ class Classification:
         settings = read_settings(folder, ClassifierSettings)
         require_labels(base, settings.labels)
         return Classifier(base.model, text_encoder(base, settings.max_length), settings)
+
+    def adopt(self, base: LoadedBase, params: ClassificationParams) -> Classifier:
+        """Return the classifier of a model that was trained elsewhere."""
+        return make_classifier(base, params)
+
+
+def make_classifier(base: Base, params: ClassificationParams) -> Classifier:
+    """Return the classifier of a base, with the labels of its head."""
+    encoder = text_encoder(base, params.max_length)
+    settings = ClassifierSettings(
+        labels=base.head.labels,
+        multi_label=base.head.problem == "multi-label",
+        threshold=params.threshold,
+        max_length=encoder.max_length,
+    )
+    return Classifier(base.model, encoder, settings)
 
 
 def criterion(

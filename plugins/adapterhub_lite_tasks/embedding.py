@@ -27,6 +27,7 @@ from adapterhub_lite_tasks.batching import answer
 from adapterhub_lite_tasks.common import items_of, outcome_of
 from adapterhub_lite_tasks.contrast import cosent, in_batch_negatives, squared_cosine_error
 from adapterhub_lite_tasks.inputs import (
+    Base,
     TextEncoder,
     call,
     inner_model,
@@ -215,7 +216,7 @@ class Embedding:
         if name == "auto":
             name = "in-batch-negatives" if items[0].value is None else "cosent"
         pooling = _pooling(attached)
-        scorer = Embedder(attached.model, text_encoder(attached, params.max_length), pooling)
+        scorer = Embedder(attached.model, _encoder(attached, params.max_length), pooling)
         learner = EmbeddingLearner(scorer, name, params.contrast_temperature, run)
         fitted = fit(attached, learner, data, params, run)
         return outcome_of(scorer, fitted, loss=name, pooling=pooling.mode)
@@ -235,11 +236,20 @@ class Embedding:
             pooling = read_pooling(folder)
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise IntegrityError(f"the pooling in {folder} does not parse: {error}") from error
-        return Embedder(base.model, text_encoder(base, settings.max_length), pooling)
+        return Embedder(base.model, _encoder(base, settings.max_length), pooling)
+
+    def adopt(self, base: LoadedBase, params: EmbeddingParams) -> Embedder:
+        """Return the embedder of a model that was trained elsewhere, with its base's pooling."""
+        return Embedder(base.model, _encoder(base, params.max_length), _pooling(base))
 
 
-def _pooling(attached: Attached) -> Pooling:
+def _encoder(base: Base, max_length: int) -> TextEncoder:
+    """Return an encoder of single texts: they have one token type, which virtual tokens lack."""
+    return replace(text_encoder(base, max_length), segments=False)
+
+
+def _pooling(base: Base) -> Pooling:
     """Return a base's own pooling; without one the mean, or of a decoder the last token's."""
-    if (attached.path / "modules.json").is_file():
-        return replace(read_pooling(attached.path), normalise=True)
-    return Pooling("lasttoken" if is_decoder(inner_model(attached.model).config) else "mean")
+    if (base.path / "modules.json").is_file():
+        return replace(read_pooling(base.path), normalise=True)
+    return Pooling("lasttoken" if is_decoder(inner_model(base.model).config) else "mean")

@@ -1,5 +1,6 @@
 """Generate text: greedy by default, in batches padded on the left, every setting our own."""
 
+import warnings
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -55,7 +56,9 @@ def generate(
     # Soft prompts stand in front of the padding: positions would shift by how much there is of it.
     equal = is_prompt_learning(model)
     lengths = [len(prompt) for prompt in prompts]
-    with answering(model), torch.random.fork_rng():
+    with answering(model), torch.random.fork_rng(), warnings.catch_warnings():
+        # PEFT numbers the positions behind a soft prompt itself, which is right without padding.
+        warnings.filterwarnings("ignore", message="Position ids are not supported")
         for numbers in batches_by_length(lengths, equal=equal):
             torch.manual_seed(settings.seed + done)
             batch = [{"input_ids": prompts[number]} for number in numbers]

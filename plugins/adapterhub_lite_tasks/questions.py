@@ -238,15 +238,7 @@ class QuestionAnswering:
         """Train on the shared loop; the best step has the best F1 on validation rows."""
         items = items_of(data.train, Question)
         empty = any(not item.answers for item in items)
-        length = longest_input(attached.model, params.max_length)
-        settings = QuestionSettings(
-            max_length=length,
-            stride=min(params.stride, length // 3),
-            no_answer=empty if params.no_answer == "auto" else params.no_answer == "yes",
-            null_threshold=params.null_threshold,
-            n_best=params.n_best,
-            max_answer_length=params.max_answer_length,
-        )
+        settings = settings_of(attached, params, empty)
         scorer = make_reader(attached, settings)
         learner = QuestionLearner(scorer, run)
         return outcome_of(
@@ -261,6 +253,26 @@ class QuestionAnswering:
     def load(self, base: LoadedBase, folder: Path) -> Reader:
         """Rebuild the reader; raises IntegrityError when ``task.json`` is nonsense."""
         return make_reader(base, read_settings(folder, QuestionSettings))
+
+    def adopt(self, base: LoadedBase, params: QuestionParams) -> Reader:
+        """Return the reader of a model that was trained elsewhere.
+
+        Unless the params say that a context may not tell, it always answers.
+        """
+        return make_reader(base, settings_of(base, params, empty=False))
+
+
+def settings_of(base: Base, params: QuestionParams, empty: bool) -> QuestionSettings:
+    """Return what a version keeps; ``empty`` says whether a training row has no answer."""
+    length = longest_input(base.model, params.max_length)
+    return QuestionSettings(
+        max_length=length,
+        stride=min(params.stride, length // 3),
+        no_answer=empty if params.no_answer == "auto" else params.no_answer == "yes",
+        null_threshold=params.null_threshold,
+        n_best=params.n_best,
+        max_answer_length=params.max_answer_length,
+    )
 
 
 def _answers_stand(item: Question) -> bool:

@@ -161,3 +161,9 @@ class Regression:
         """Rebuild the regressor; raises IntegrityError when ``task.json`` is nonsense."""
         settings = read_settings(folder, RegressorSettings)
         return Regressor(base.model, text_encoder(base, settings.max_length), settings)
+
+    def adopt(self, base: LoadedBase, params: RegressionParams) -> Regressor:
+        """Return the regressor of a model trained elsewhere: its outputs are the values."""
+        encoder = text_encoder(base, params.max_length)
+        settings = RegressorSettings(mean=0.0, deviation=1.0, max_length=encoder.max_length)
+        return Regressor(base.model, encoder, settings)

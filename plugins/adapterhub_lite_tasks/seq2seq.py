@@ -111,14 +111,7 @@ class SequenceToSequence:
         self, attached: Attached, data: TrainingData, params: Seq2SeqParams, run: Run
     ) -> Outcome:
         """Train on the shared loop; the best step has the least perplexity of targets."""
-        settings = Seq2SeqSettings(
-            prefix=params.prefix,
-            max_source_length=longest_input(attached.model, params.max_source_length),
-            max_target_length=longest_input(attached.model, params.max_target_length),
-            score_generations=params.score_generations,
-            generation=generation_settings(params, [end_token(attached)], run.seed),
-        )
-        written = make_format(attached, settings, run)
+        written = make_format(attached, settings_of(attached, params, run.seed), run)
         scorer = Writer(attached.model, written, params.score_generations)
         learner = WritingLearner(scorer, written.training, written.collate, params.label_smoothing)
         return outcome_of(scorer, fit(attached, learner, data, params, run))
@@ -132,6 +125,22 @@ class SequenceToSequence:
         """Rebuild the scorer; raises IntegrityError when ``task.json`` is nonsense."""
         settings = read_settings(folder, Seq2SeqSettings)
         return Writer(base.model, make_format(base, settings), settings.score_generations)
+
+    def adopt(self, base: LoadedBase, params: Seq2SeqParams) -> Writer:
+        """Return the writer of a model that was trained elsewhere."""
+        written = make_format(base, settings_of(base, params, 0))
+        return Writer(base.model, written, params.score_generations)
+
+
+def settings_of(base: Base, params: Seq2SeqParams, seed: int) -> Seq2SeqSettings:
+    """Return what a version keeps of a base and its params."""
+    return Seq2SeqSettings(
+        prefix=params.prefix,
+        max_source_length=longest_input(base.model, params.max_source_length),
+        max_target_length=longest_input(base.model, params.max_target_length),
+        score_generations=params.score_generations,
+        generation=generation_settings(params, [end_token(base)], seed),
+    )
 
 
 def make_format(base: Base, settings: Seq2SeqSettings, run: Run | None = None) -> SourceFormat:

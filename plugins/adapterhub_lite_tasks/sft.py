@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from adapterhub_lite.data.examples import Dialogue, Message
 from adapterhub_lite.data.table import RowSet
@@ -20,6 +20,7 @@ from adapterhub_lite_tasks.chat import (
     Template,
     choose_template,
     enforce,
+    own_template,
     template_digest,
 )
 from adapterhub_lite_tasks.common import items_of, outcome_of
@@ -43,6 +44,9 @@ from adapterhub_lite_tasks.settings import (
     write_settings,
 )
 from adapterhub_lite_tasks.writing import Writer, WritingLearner
+
+SAMPLE: Final = Dialogue((Message("user", "a"), Message("assistant", "a")))
+"""Shows with which token a chat template ends an answer, where no row does."""
 
 
 @dataclass(frozen=True)
@@ -165,7 +169,9 @@ class SupervisedFineTuning:
 
     def fit(self, attached: Attached, data: TrainingData, params: SftParams, run: Run) -> Outcome:
         """Train on the shared loop; the best step has the least perplexity of completions."""
-        written = make_format(attached, data.train, params, run.seed)
+        items = items_of(data.train, Dialogue)
+        chats = not all(item.plain for item in items)
+        written = make_format(attached, items, params, run.seed, chats)
         features = written.training(data.train, params.too_long, run)
         if not features:
             raise DataError("no dialogue is left to learn from", hint="raise max_length")
@@ -176,7 +182,8 @@ class SupervisedFineTuning:
             collate = partial(packed_batch, pad=written.pad)
         scorer = Writer(attached.model, written, params.score_generations)
         learner = WritingLearner(scorer, lambda rows: features, collate)
-        return outcome_of(scorer, fit(attached, learner, data, params, run))
+        fitted = fit(attached, learner, data, params, run)
+        return outcome_of(scorer, fitted, chat_template_sha256=written.chat.sha256)
 
     def save(self, outcome: Outcome, folder: Path) -> None:
         """Write ``task.json``, and ``chat.json`` with the template and its hash."""
@@ -199,13 +206,27 @@ class SupervisedFineTuning:
         written = DialogueFormat(encoder, settings, chat, padding_token(base))
         return Writer(base.model, written, settings.score_generations)
 
+    def adopt(self, base: LoadedBase, params: SftParams) -> Writer:
+        """Return the writer of a model that was trained elsewhere.
 
-def make_format(base: Base, rows: RowSet, params: SftParams, seed: int) -> DialogueFormat:
-    """Return the format of a training: its template goes into the tokenizer, to be saved there."""
+        It is asked in the chat template that the params choose; where that is the tokenizer's and
+        there is none, with plain prompts.
+        """
+        chats = params.template != "tokenizer" or own_template(base.tokenizer) is not None
+        written = make_format(base, [SAMPLE], params, 0, chats)
+        return Writer(base.model, written, params.score_generations)
+
+
+def make_format(
+    base: Base, items: Sequence[Dialogue], params: SftParams, seed: int, chats: bool
+) -> DialogueFormat:
+    """Return the format of a training: its template goes into the tokenizer, to be saved there.
+
+    ``chats`` says whether there is one; without, prompts and completions are plain.
+    """
     require_fast(base, "supervised fine-tuning")
-    items = items_of(rows, Dialogue)
     text = None
-    if not all(item.plain for item in items):
+    if chats:
         text = choose_template(base.tokenizer, params.template)
         base.tokenizer.chat_template = text
     template = None if text is None else Template(base.tokenizer, text)

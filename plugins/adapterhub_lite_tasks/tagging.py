@@ -204,11 +204,7 @@ class Tagging:
     ) -> Outcome:
         """Train on the shared loop; the best step has the best F1 of words on validation rows."""
         refuse_unknown_labels(data, attached.head.labels)
-        settings = TaggerSettings(
-            labels=attached.head.labels,
-            max_length=longest_input(attached.model, params.max_length),
-        )
-        scorer = make_tagger(attached, settings)
+        scorer = make_tagger(attached, settings_of(attached, params))
         return outcome_of(scorer, fit(attached, TaggingLearner(scorer, run), data, params, run))
 
     def save(self, outcome: Outcome, folder: Path) -> None:
@@ -221,6 +217,16 @@ class Tagging:
         settings = read_settings(folder, TaggerSettings)
         require_labels(base, settings.labels)
         return make_tagger(base, settings)
+
+    def adopt(self, base: LoadedBase, params: TaggingParams) -> Tagger:
+        """Return the tagger of a model that was trained elsewhere."""
+        return make_tagger(base, settings_of(base, params))
+
+
+def settings_of(base: Base, params: TaggingParams) -> TaggerSettings:
+    """Return what a version keeps of a base and its params."""
+    length = longest_input(base.model, params.max_length)
+    return TaggerSettings(labels=base.head.labels, max_length=length)
 
 
 def make_tagger(base: Base, settings: TaggerSettings) -> Tagger:

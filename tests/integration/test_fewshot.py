@@ -140,7 +140,7 @@ def test_python_and_command_line_answer_alike(trained: Any, ahl: Ahl, folder: Pa
     assert [p.score for p in ours] == pytest.approx([p["score"] for p in printed])
     assert ahl("predict", "words", "--file", "texts.csv", "--output", "out.csv").code == 0
     lines = (folder / "out.csv").read_text().splitlines()
-    assert lines[0] == "text,label,score,p_fruit,p_music,p_tool"
+    assert lines[0] == "other,text,label,score,p_fruit,p_music,p_tool"
     assert len(lines) == 3
 
 

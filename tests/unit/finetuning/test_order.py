@@ -12,6 +12,7 @@ from adapterhub_lite.errors import RecipeError
 from adapterhub_lite.finetuning.loop import fit
 from adapterhub_lite.finetuning.order import DataOrder, make_order
 from adapterhub_lite.finetuning.params import TrainerParams
+from adapterhub_lite.finetuning.settings import refuse_settings
 from adapterhub_lite.protocols import TrainingData
 from tests.unit.finetuning.conftest import Points, RunOf, network, rows, training
 
@@ -112,6 +113,11 @@ def test_groups_pad_less_than_a_shuffle_and_begin_with_the_longest() -> None:
     assert grouped.lengths[grouped.step(0)].max() == grouped.lengths.max()
 
 
+def _order_as_a_run_makes_it(data: TrainingData, **params: Any) -> DataOrder:
+    refuse_settings(TrainerParams(**params), data)
+    return _order(data, **params)
+
+
 @pytest.mark.parametrize(
     ("params", "message"),
     [
@@ -124,10 +130,10 @@ def test_groups_pad_less_than_a_shuffle_and_begin_with_the_longest() -> None:
 def test_refuses_what_the_rows_do_not_have(params: dict[str, Any], message: str) -> None:
     data = TrainingData(rows(3, level=[1, "hard", None]))
     with pytest.raises(RecipeError, match=message) as caught:
-        _order(data, **params)
+        _order_as_a_run_makes_it(data, **params)
     assert caught.value.field == f"objective.{next(iter(params))}"
 
 
 def test_refuses_shares_that_leave_a_data_set_out() -> None:
     with pytest.raises(RecipeError, match="given for big; the data sets are big, mid, tiny"):
-        _order(training(len(SOURCES), sources=SOURCES), shares={"big": 1})
+        _order_as_a_run_makes_it(training(len(SOURCES), sources=SOURCES), shares={"big": 1})

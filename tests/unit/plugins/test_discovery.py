@@ -270,8 +270,19 @@ def test_an_unknown_name_comes_with_the_nearest() -> None:
     with pytest.raises(UnknownNameError) as caught:
         catalogue.method("ful")
     assert caught.value.message == "unknown method 'ful'"
-    known = ", ".join(catalogue.names("method"))
-    assert caught.value.hint.startswith(f"did you mean 'full'? known: {known}")
+    listing, _, rest = caught.value.hint.removeprefix("did you mean 'full'? known: ").partition(
+        ", …"
+    )
+    known = listing.split(", ")
+    assert "full" in known
+    assert known == sorted(known)
+    assert len(known) == 9
+    assert set(known) < set(catalogue.names("method"))
+    assert rest == " (see: ahl methods list)"
+    with pytest.raises(UnknownNameError) as caught:
+        catalogue.loader("fp33")
+    loaders = ", ".join(catalogue.names("loader"))
+    assert caught.value.hint == f"did you mean 'fp32'? known: {loaders}"
 
 
 def test_a_catalogue_of_ones_own_changes_no_other(environment: Any, plugin_source: Any) -> None:

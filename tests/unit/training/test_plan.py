@@ -1,11 +1,13 @@
 """A plan refuses what does not fit, says why and what would, and loads nothing."""
 
 import json
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from safetensors.torch import load_file, save_file
 
 from adapterhub_lite.errors import (
     AdapterHubError,
@@ -50,6 +52,13 @@ def refused(lab: Any, error: type[AdapterHubError], **changes: Any) -> AdapterHu
     return caught.value
 
 
+def suggested(error: AdapterHubError) -> list[str]:
+    """Return the methods that a hint names; there are few of them, and where to see more."""
+    assert len(error.hint) < 160
+    names, _, _ = error.hint.removeprefix("methods that can: ").partition(", …")
+    return names.split(", ")
+
+
 def test_all_that_can_be_known_before_loading(lab: Any) -> None:
     made = plan(lab)
     assert (made.loader.spec.name, made.method.spec.name) == ("plain", "none")
@@ -65,11 +74,12 @@ def test_memory_is_told_from_the_specs(lab: Any) -> None:
     full = plan(lab)
     assert full.trainable == 1000
     assert full.memory.weights == 4 * parameters
-    assert full.memory.training == 12 * 1000
+    assert full.memory.gradients == 4 * 1000
+    assert full.memory.optimiser == 8 * 1000
+    assert full.memory.activations is None, "the objective does not say how long rows may be"
     assert full.memory.total == 4 * parameters + 12_000
     small = plan(lab, loader="half-byte", method="none-q")
     assert small.memory.weights == parameters // 2
-    assert small.memory.training == full.memory.training
 
 
 def test_the_resolved_recipe_spells_everything_out_and_plans_the_same(lab: Any) -> None:
@@ -94,9 +104,8 @@ def test_each_seed_draws_its_own_shots(lab: Any) -> None:
 def test_a_method_that_cannot_train_on_a_quantised_base(lab: Any) -> None:
     error = refused(lab, CapabilityError, loader="half-byte")
     assert "'none' cannot train on a base that the loader 'half-byte' has quantised" in str(error)
-    names = error.hint.removeprefix("methods that can: ").split(", ")
-    assert "none-q" in names
-    assert not {"none", "decoders", "full"} & set(names)
+    names = suggested(error)
+    assert names[0] == "lora"
     assert all("quantised-base" in lab.catalogue.method(name).capabilities for name in names)
 
 
@@ -116,8 +125,6 @@ def test_an_objective_for_another_family(lab: Any, tiny_gpt: Path) -> None:
 def test_a_sentence_transformer_of_any_family_is_an_encoder(
     lab: Any, tiny_gpt: Path, tmp_path: Path
 ) -> None:
-    import shutil
-
     folder = tmp_path / "sentence-gpt"
     shutil.copytree(tiny_gpt, folder)
     (folder / "modules.json").write_text("[]")
@@ -126,10 +133,52 @@ def test_a_sentence_transformer_of_any_family_is_an_encoder(
 
 def test_a_method_for_another_family(lab: Any) -> None:
     error = refused(lab, CapabilityError, method="decoders")
-    assert "'decoders' cannot be attached to an encoder" in error.message
-    names = error.hint.removeprefix("methods that can: ").split(", ")
-    assert {"full", "none"} <= set(names)
-    assert "decoders" not in names
+    assert error.message == (
+        "the method 'decoders' cannot be attached to an encoder: it is for a decoder"
+    )
+    names = suggested(error)
+    assert names[:4] == ["lora", "bottleneck", "full", "prefix"]
+    assert all("encoder" in lab.catalogue.method(name).families for name in names)
+
+
+def test_a_method_that_no_objective_can_train_is_never_suggested(lab: Any) -> None:
+    for method in ("poly", "cpt", "xlora", "multitask-prompt"):
+        assert not lab.catalogue.method(method).heads
+        error = refused(lab, CapabilityError, method=method)
+        assert method not in suggested(error)
+
+
+def test_a_bare_decoder_has_no_head_to_write_with(lab: Any, tmp_path: Path) -> None:
+    whole = write_tiny_model(tmp_path / "whole", "llama")
+    tied = write_tiny_model(tmp_path / "tied", "llama", tie_word_embeddings=True)
+    bare = shutil.copytree(whole, tmp_path / "bare")
+    weights = load_file(whole / "model.safetensors")
+    inner = {
+        name.removeprefix("model."): value
+        for name, value in weights.items()
+        if "lm_head" not in name
+    }
+    save_file(inner, bare / "model.safetensors", metadata={"format": "pt"})
+    rows = tmp_path / "rows.jsonl"
+    rows.write_text("".join(f'{{"text": "the {word} is ripe"}}\n' for word in ("pear", "plum")))
+    writing = {"objective": "causal-lm", "method": "lora", "data": {"train": str(rows)}}
+    for base in (whole, tied):
+        assert plan(lab, base=str(base), **writing).trainable > 0
+    error = refused(lab, CapabilityError, base=str(bare), **writing)
+    assert "hold the bare transformer only" in error.message
+    assert "AutoModelForCausalLM" in error.hint
+    assert plan(lab, base=str(bare), method="lora").trainable > 0
+
+
+def test_a_method_that_leaves_nothing_to_learn(lab: Any, tiny_gpt: Path, tmp_path: Path) -> None:
+    rows = tmp_path / "rows.jsonl"
+    rows.write_text("".join(f'{{"text": "the {word} is ripe"}}\n' for word in ("pear", "plum")))
+    probe = {"name": "full", "layers": 0}
+    writing = {"base": str(tiny_gpt), "objective": "causal-lm", "data": {"train": str(rows)}}
+    error = refused(lab, CapabilityError, method=probe, **writing)
+    assert error.message.startswith("nothing would learn")
+    assert "full" not in suggested(error)
+    assert plan(lab, method=probe, objective="contrastive").trainable == 0
 
 
 def test_a_method_that_finds_something_against_the_base(lab: Any) -> None:

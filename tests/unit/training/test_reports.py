@@ -215,6 +215,7 @@ def test_the_front_matter_is_yaml_that_a_hub_reads(lab: Any, tmp_path: Path) -> 
         "license": "apache-2.0",
         "pipeline_tag": "text-classification",
         "base_model": str(base),
+        "base_model_relation": "finetune",
         "tags": ["adapterhub-lite", "majority", "none"],
         "metrics": ["accuracy", "log_loss"],
     }

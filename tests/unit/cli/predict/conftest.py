@@ -1,16 +1,21 @@
-"""A version of every task, trained for a step or two on a tiny base, once for all tests here."""
+"""A version of every task, trained on a tiny base; and one whose model is a fake."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from adapterhub_lite import api
+from adapterhub_lite.inference import Predictor
 from adapterhub_lite.plugins import get_catalogue
+from adapterhub_lite.scoring import ProbabilityScorer
 from adapterhub_lite.testing import TINY_ROWS, write_tiny_model
-from adapterhub_lite_registry import Registry
+from adapterhub_lite_registry import ManifestDraft, Registry
 
 TINY_T5 = {"d_model": 32, "d_kv": 8, "d_ff": 64, "num_layers": 2, "num_heads": 4}
 TEXTS = [text for text, _ in TINY_ROWS]
@@ -130,5 +135,80 @@ def ask(run: Ask) -> Ask:
         done = run(name, *words, "--json")
         assert done.code == 0, done.err
         return json.loads(done.out)
+
+    return predict
+
+
+@dataclass
+class Lengths(ProbabilityScorer):
+    """A scorer whose probabilities follow the length of the text."""
+
+    classes: tuple[str, ...] = ("long", "short", "tiny")
+    multi_label: bool = False
+    threshold: float = 0.5
+    asked: list[str] = field(default_factory=list)
+
+    def predict_proba(
+        self, texts: Sequence[str], progress: Callable[[int], None] | None = None
+    ) -> NDArray[np.float64]:
+        self.asked += texts
+        if progress:
+            progress(len(texts))
+        return np.array([self._shares(len(text)) for text in texts], dtype=float).reshape(-1, 3)
+
+    def _shares(self, length: int) -> tuple[float, float, float]:
+        if length > 20:
+            return 0.625, 0.25, 0.125
+        return (0.125, 0.75, 0.125) if length > 5 else (0.25, 0.3125, 0.4375)
+
+
+@pytest.fixture
+def scorer() -> Lengths:
+    return Lengths()
+
+
+@pytest.fixture
+def publish_fake(home: Path) -> Callable[[str, str], None]:
+    """Return a function that publishes what is enough of a version: a name and an objective."""
+
+    def publish(name: str, objective: str) -> None:
+        info = {"task": "text-classification", "method": "full", "objective": objective}
+        files: dict[str, Any] = {"adapterhub.json": json.dumps(info).encode()}
+        draft = ManifestDraft(kind="classifier", task="text-classification")
+        Registry.open(home).publish(name, files, draft, alias="prod")
+
+    return publish
+
+
+@pytest.fixture
+def here(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    publish_fake: Callable[[str, str], None],
+    scorer: Lengths,
+) -> Path:
+    """Work in a fresh folder, with a registry whose version words@prod is the fake."""
+    publish_fake("words", "classification")
+
+    def load(ref: str, **options: Any) -> Predictor:
+        assert ref == "words@prod"
+        assert options["device"] == "cpu"
+        return Predictor(scorer, "words@1", "text-classification", "labelled-text")
+
+    monkeypatch.setattr("adapterhub_lite.api.load", load)
+    folder = tmp_path / "work"
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    return folder
+
+
+@pytest.fixture
+def predicted(ahl: Any, here: Path) -> Ask:
+    """Run ``ahl predict`` on the fake: ``predicted("a text", "--json")``."""
+
+    def predict(*words: str) -> Any:
+        done = ahl("predict", "words@prod", *words)
+        assert done.code == 0, done.err
+        return done
 
     return predict
