@@ -46,7 +46,7 @@ def apply_preset(values: Mapping[str, Any], catalogue: Catalogue) -> dict[str, A
     if isinstance(preset, str):
         for kind, given in catalogue.preset(preset).recipe.items():
             result[kind] = _merge_part(kind, given, values.get(kind))
-    result["loader"] = result.get("loader") or {"name": DEFAULT_LOADER}
+    result["loader"] = _merge_part("loader", {"name": DEFAULT_LOADER}, result.get("loader"))
     for kind in ("method", "objective"):
         if not result.get(kind):
             raise RecipeError(

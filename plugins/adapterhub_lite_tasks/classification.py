@@ -26,7 +26,14 @@ from adapterhub_lite_tasks.common import (
     refuse_unknown_labels,
     require_labels,
 )
-from adapterhub_lite_tasks.inputs import Base, TextEncoder, call, pad_inputs, text_encoder
+from adapterhub_lite_tasks.inputs import (
+    Base,
+    TextEncoder,
+    call,
+    pad_inputs,
+    require_form,
+    text_encoder,
+)
 from adapterhub_lite_tasks.losses import (
     MultiLabelLoss,
     SingleLabelLoss,
@@ -66,6 +73,7 @@ class Classifier(ProbabilityScorer):
         self, texts: Sequence[Any], progress: Callable[[int], None] | None = None
     ) -> NDArray[np.float64]:
         """Return probabilities (texts, classes)."""
+        require_form(texts, self.settings.pairs)
         found = answer(
             self.model, self.encoder.encode(texts), self.collate, self._probabilities, progress
         )
@@ -162,7 +170,7 @@ class Classification:
         rows = data.train
         assert isinstance(rows, TextSet), "a classifier is trained on labelled texts"
         refuse_unknown_labels(data, attached.head.labels)
-        scorer = make_classifier(attached, params)
+        scorer = make_classifier(attached, params, pairs=bool(rows.seconds))
         learner = ClassificationLearner(scorer, criterion(rows, scorer.settings, params), run)
         sample = replace(learner, run=None).features(rows.select(range(min(len(rows), 64))))
         refuse_if_padding_shows(attached.model, learner, sample)
@@ -185,7 +193,9 @@ class Classification:
         return make_classifier(base, params)
 
 
-def make_classifier(base: Base, params: ClassificationParams) -> Classifier:
+def make_classifier(
+    base: Base, params: ClassificationParams, pairs: bool | None = None
+) -> Classifier:
     """Return the classifier of a base, with the labels of its head."""
     encoder = text_encoder(base, params.max_length)
     settings = ClassifierSettings(
@@ -193,6 +203,7 @@ def make_classifier(base: Base, params: ClassificationParams) -> Classifier:
         multi_label=base.head.problem == "multi-label",
         threshold=params.threshold,
         max_length=encoder.max_length,
+        pairs=pairs,
     )
     return Classifier(base.model, encoder, settings)
 

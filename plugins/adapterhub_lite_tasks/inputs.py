@@ -176,6 +176,22 @@ class TextEncoder:
         report_cut(run, cut, len(inputs), self.max_length)
 
 
+def require_form(inputs: Sequence[Any], pairs: bool | None) -> None:
+    """Refuse texts where pairs were learnt, and the other way; None allows both.
+
+    Raises DataError: a model asked in a form that it has not learnt answers, and wrongly.
+    """
+    if pairs is None:
+        return
+    for number, text in enumerate(inputs, start=1):
+        if isinstance(text, str) == pairs:
+            learnt, given = ("pairs of texts", "one text") if pairs else ("single texts", "a pair")
+            raise DataError(
+                f"the model learnt from {learnt}, and input {number} is {given}",
+                hint="give the second text too" if pairs else "give one text",
+            )
+
+
 def _columns(inputs: Sequence[Any]) -> list[list[str]]:
     """Return the texts, or the first and the second texts of pairs."""
     single = [isinstance(text, str) for text in inputs]

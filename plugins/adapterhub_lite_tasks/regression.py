@@ -21,7 +21,7 @@ from adapterhub_lite.scoring import Scored
 from adapterhub_lite.specs import Head
 from adapterhub_lite_tasks.batching import answer
 from adapterhub_lite_tasks.common import items_of, outcome_of, refuse_if_padding_shows
-from adapterhub_lite_tasks.inputs import TextEncoder, call, pad_inputs, text_encoder
+from adapterhub_lite_tasks.inputs import TextEncoder, call, pad_inputs, require_form, text_encoder
 from adapterhub_lite_tasks.params import RegressionParams
 from adapterhub_lite_tasks.settings import RegressorSettings, read_settings, write_settings
 
@@ -50,6 +50,7 @@ class Regressor:
         self, inputs: Sequence[Any], progress: Callable[[int], None] | None = None
     ) -> NDArray[np.float64]:
         """Return the numbers foretold (inputs,), in the unit of the training targets."""
+        require_form(inputs, self.settings.pairs)
         found = answer(self.model, self.encoder.encode(inputs), self.collate, _output, progress)
         standardised = np.array(found).reshape(len(inputs))
         return standardised * self.settings.deviation + self.settings.mean
@@ -145,6 +146,7 @@ class Regression:
             mean=float(values.mean()),
             deviation=float(values.std()),
             max_length=encoder.max_length,
+            pairs=not isinstance(data.train.inputs[0], str),
         )
         scorer = Regressor(attached.model, encoder, settings)
         learner = RegressionLearner(scorer, params.loss, run)

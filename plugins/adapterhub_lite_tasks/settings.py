@@ -18,13 +18,17 @@ class Settings(BaseModel):
 
 
 class ClassifierSettings(Settings):
-    """A classifier's labels, in the order of its outputs."""
+    """A classifier's labels, in the order of its outputs.
+
+    ``pairs``: whether it learnt from pairs of texts; None where that is not known.
+    """
 
     objective: Literal["classification"] = "classification"
     labels: tuple[str, ...] = Field(min_length=1)
     multi_label: bool
     threshold: float = Field(gt=0, lt=1)
     max_length: int = Field(ge=1)
+    pairs: bool | None = None
 
 
 class TaggerSettings(Settings):
@@ -36,12 +40,16 @@ class TaggerSettings(Settings):
 
 
 class RegressorSettings(Settings):
-    """The training targets' mean and standard deviation: outputs are in units of the latter."""
+    """The training targets' mean and standard deviation: outputs are in units of the latter.
+
+    ``pairs``: whether it learnt from pairs of texts; None where that is not known.
+    """
 
     objective: Literal["regression"] = "regression"
     mean: float
     deviation: float = Field(gt=0)
     max_length: int = Field(ge=1)
+    pairs: bool | None = None
 
 
 class QuestionSettings(Settings):

@@ -17,6 +17,7 @@ from adapterhub_lite_tasks.classification import (
     ClassificationLearner,
     Classifier,
     criterion,
+    make_classifier,
     row_weights,
 )
 from adapterhub_lite_tasks.losses import SingleLabelLoss
@@ -168,3 +169,14 @@ def test_a_model_with_other_labels_is_no_reload(train: Any, make_base: Any, tmp_
     other = make_base("bert", Classification().head(SEVERAL, ClassificationParams()))
     with pytest.raises(IntegrityError, match="labels"):
         Classification().load(other, tmp_path)
+
+
+def test_a_model_is_asked_in_the_form_that_it_learnt(make_base: Any) -> None:
+    head = Classification().head(ROWS, ClassificationParams())
+    for pairs, asked, message in (
+        (True, ["the apple"], "learnt from pairs of texts, and input 1 is one text"),
+        (False, [("the apple", "a saw")], "learnt from single texts, and input 1 is a pair"),
+    ):
+        scorer = make_classifier(make_base("bert", head), ClassificationParams(), pairs)
+        with pytest.raises(DataError, match=message):
+            scorer.predict(asked)

@@ -142,7 +142,7 @@ def test_rows_as_for_training_are_asked_and_their_other_columns_stay(ask: Ask, n
 
 def test_lines_are_asked_one_by_one(ask: Ask) -> None:
     Path("lines.txt").write_text('the pear\n["a", "b"]\n')
-    assert [row["text"] for row in ask("pairs", "--file", "lines.txt")] == [
+    assert [row["text"] for row in ask("labels", "--file", "lines.txt")] == [
         "the pear",
         '["a", "b"]',
     ]
