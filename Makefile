@@ -7,10 +7,10 @@ PIP := $(BIN)/pip --disable-pip-version-check
 export HF_HUB_OFFLINE := 1
 export TOKENIZERS_PARALLELISM := false
 
-.PHONY: help install quickstart test lint format benchmark stress build clean
+.PHONY: help install quickstart test lint format benchmark matrix support-matrix stress build clean
 
 help: ## List the targets.
-	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
 
 $(BIN)/ahl: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
@@ -41,6 +41,12 @@ format: $(BIN)/pytest ## Rewrite the code in the project's format.
 
 stress: $(BIN)/pytest ## Run the registry's stress tests in their long form.
 	STRESS=long $(BIN)/pytest tests/stress
+
+matrix: $(BIN)/pytest ## Train every combination that the support matrix calls working (an hour).
+	MATRIX=all $(BIN)/pytest -n 2 --dist worksteal tests/matrix
+
+support-matrix: $(BIN)/pytest ## Write docs/support-matrix.md anew from what plans say.
+	$(BIN)/python tests/matrix/generate.py
 
 benchmark: $(BIN)/ahl ## Compare the few-shot engine with setfit (TRAIN=… TEST=…; minutes).
 	$(BIN)/python benchmarks/fewshot.py $(TRAIN) $(TEST) --shots 8 --seeds 3
