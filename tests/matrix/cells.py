@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
@@ -89,7 +89,7 @@ class Variant:
 
     name: str
     title: str
-    recipe: Mapping[str, Any]
+    recipe: Mapping[str, Any] = field(hash=False)
     main: bool = False
 
 
