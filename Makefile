@@ -3,7 +3,6 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/pip --disable-pip-version-check
 
-# One thread a process: small matrices run faster so, and parallel tests do not fight for cores.
 export HF_HUB_OFFLINE := 1
 export TOKENIZERS_PARALLELISM := false
 

@@ -10,6 +10,9 @@ import pytest
 from hypothesis import settings
 
 os.environ["HF_HUB_OFFLINE"] = "1"  # read when huggingface_hub is imported, so before any test
+# Threads that wait for work in tiny models spin, and starve the test that runs beside: as many
+# processes as cores, each with a thread, take a third of the time. Read when torch is imported.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 # How long an example takes says something about the machine only, and it may be a busy one.
 settings.register_profile("patient", deadline=None)

@@ -36,6 +36,7 @@ from adapterhub_lite_peft.checks import (
     reasons_of_sizes,
 )
 from adapterhub_lite_peft.config import PREFIXES, PROMPTS, build_config
+from adapterhub_lite_peft.derived import load_derived, save_derived
 from adapterhub_lite_peft.files import read_params
 from adapterhub_lite_peft.initial import as_plain_lora, changes_base
 from adapterhub_lite_peft.params import PeftParams
@@ -113,6 +114,7 @@ class PeftMethod:
             changes |= {"prompt_tuning_init": "RANDOM", "prompt_tuning_init_text": None}
             changes |= {"tokenizer_name_or_path": None}
         write_adapter(folder, config, state, changes)
+        save_derived(model, ENTRIES[str(config.peft_type.value)], folder)
         attached.tokenizer.save_pretrained(folder)
 
     def load(self, base: LoadedBase, folder: Path) -> LoadedBase:
@@ -134,6 +136,7 @@ class PeftMethod:
         if changes_base(config):
             model.first_state = adapter_state(model)
         put_state(model, state)
+        load_derived(model, ENTRIES[params.peft_type], folder)
         model.requires_grad_(False)
         _leave_room(base, params)
         return replace(base, model=model.eval())

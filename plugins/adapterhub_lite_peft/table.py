@@ -37,6 +37,8 @@ class Entry:
     ``ranks`` name the parameters that may be no larger than the base's widest layer. ``fallback``
     is what is adapted when PEFT knows no targets for an architecture. ``needs_weights``: its
     layout depends on the base's weights, so that it cannot be laid out on the meta device.
+    ``derived`` are tensors of its layers that it computes from the base's weights and PEFT does
+    not save.
     ``otherwise`` says why not with other heads than its own, ``refused`` why it cannot be trained
     here at all. ``hidden`` fields cannot be set in a recipe.
     """
@@ -49,6 +51,7 @@ class Entry:
     heads: frozenset[HeadKind] = HEADS
     families: frozenset[Family] = FAMILIES
     ranks: frozenset[str] = frozenset()
+    derived: frozenset[str] = frozenset()
     defaults: Mapping[str, Any] = field(default_factory=dict)
     hidden: frozenset[str] = frozenset()
     fallback: Literal["linear", "norm", ""] = "linear"
