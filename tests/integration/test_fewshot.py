@@ -277,7 +277,10 @@ def test_an_interrupt_publishes_nothing(
         return plain(*arguments)
 
     monkeypatch.setattr(tuning, "supervised_contrastive_loss", interrupted)
+    # tests that were started in the background ignore interrupts
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
     result = ahl("fewshot", "train.csv", "--base", tiny_base, "--name", "words")
+    signal.signal(signal.SIGINT, before)
     assert result.code == 130
     assert "interrupted: nothing was published" in result.err
     assert ahl("list", "--json").json == []
