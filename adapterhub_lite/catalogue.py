@@ -26,6 +26,7 @@ from adapterhub_lite.specs import (
     ExporterSpec,
     ImporterSpec,
     LoaderSpec,
+    MergeSpec,
     MethodSpec,
     MetricSpec,
     ObjectiveSpec,
@@ -46,6 +47,7 @@ KINDS: Final[Mapping[str, tuple[str, type[Spec]]]] = {
     "preset": ("adapterhub_presets", PresetSpec),
     "reader": ("adapterhub_readers", ReaderSpec),
     "metric": ("adapterhub_metrics", MetricSpec),
+    "strategy": ("adapterhub_merge_strategies", MergeSpec),
     "exporter": ("adapterhub_exporters", ExporterSpec),
     "importer": ("adapterhub_importers", ImporterSpec),
 }
@@ -161,6 +163,10 @@ class Catalogue:
     def preset(self, name: str) -> PresetSpec:
         """Return the preset called ``name``; errors as :meth:`offer`."""
         return self._spec("preset", name, PresetSpec)
+
+    def strategy(self, name: str) -> MergeSpec:
+        """Return the merge strategy called ``name``; errors as :meth:`offer`."""
+        return self._spec("strategy", name, MergeSpec)
 
     def exporter(self, name: str) -> ExporterSpec:
         """Return the exporter called ``name``; errors as :meth:`offer`."""

@@ -9,6 +9,7 @@
     │   ├── BaseModelError                   ref: a base model is missing or of the wrong kind
     │   ├── UnknownNameError                 kind, name, nearest: no plugin offers that name
     │   ├── CapabilityError                  reason: the parts exist, but do not fit together
+    │   ├── MergeError                       tensor: inputs cannot be merged as they are
     │   └── MissingDependencyError           install: an optional library is not installed
     ├── PluginError                          plugin: somebody's plugin misbehaved
     │   └── PluginConflictError     exit 2   two distributions offer the same name
@@ -53,6 +54,7 @@ __all__ = [
     "InvalidManifestError",
     "InvalidNameError",
     "InvalidQueryError",
+    "MergeError",
     "MissingDependencyError",
     "NonFiniteError",
     "NotFoundError",
@@ -142,6 +144,14 @@ class PluginConflictError(PluginError):
     exit_code = 2
 
 
+class MergeError(UserError):
+    """Inputs cannot be merged as they are; ``tensor`` names where, when it is one."""
+
+    def __init__(self, message: str, *, tensor: str = "", hint: str = "") -> None:
+        super().__init__(message, hint=hint)
+        self.tensor = tensor
+
+
 class TrainingError(AdapterHubError):
     """A run failed; nothing was published."""
 
@@ -178,4 +188,6 @@ def _some(name: str, choices: Sequence[str]) -> list[str]:
 
 def _command(kind: str) -> str:
     """Return the command group that lists things of a kind."""
+    if kind == "strategy":
+        return "strategies"
     return f"{kind}s" if kind in ("method", "objective", "loader") else "plugins"

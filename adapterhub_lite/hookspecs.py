@@ -14,6 +14,7 @@ from adapterhub_lite.specs import (
     ExporterSpec,
     ImporterSpec,
     LoaderSpec,
+    MergeSpec,
     MethodSpec,
     MetricSpec,
     ObjectiveSpec,
@@ -154,6 +155,28 @@ class HookSpecs:
                     implementation="my_plugin.metrics:top_3_accuracy",
                     tasks=frozenset({"text-classification"}),
                     multi_label=False,
+                )
+        """
+
+    @hookspec
+    def adapterhub_merge_strategies(self) -> Iterable[MergeSpec]:  # type: ignore[empty-body]
+        """Offer merge strategies.
+
+        ::
+
+            from adapterhub_lite.hookspecs import hookimpl
+            from adapterhub_lite.specs import MergeSpec
+
+
+            @hookimpl
+            def adapterhub_merge_strategies():
+                yield MergeSpec(
+                    name="median",
+                    summary="The median of the models, number by number.",
+                    formula="θ = median(θ₁ … θₙ)",
+                    implementation="my_plugin.median:Median",
+                    base="unused",
+                    capabilities=frozenset({"commutative"}),
                 )
         """
 

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from adapterhub_lite.architecture import Architecture
     from adapterhub_lite.predictions import Prediction
     from adapterhub_lite.scoring import Scored
+    from adapterhub_lite.streaming.tensors import MergeTensor
 
     Values = NDArray[Any]
 
@@ -251,6 +252,23 @@ class Metric(Protocol):
         has ``prepare`` (:class:`~adapterhub_lite.evaluation.PreparedMetric`) is resampled at little
         cost.
         """
+
+
+class MergeStrategy(Protocol):
+    """Makes one tensor of several; called for each tensor, from several threads at once.
+
+    A strategy of the capability ``whole-model`` also has ``prepare(tensors) -> Any``, called once
+    with all of them; what it returns is every tensor's ``prepared``.
+    """
+
+    def check(self, params: Any, models: Sequence[Any]) -> Sequence[str]:
+        """Return what speaks against merging with these parameters, before a number is read.
+
+        Called for each combination that some tensor is merged with.
+        """
+
+    def merge(self, tensor: MergeTensor) -> None:
+        """Go over the tensor's chunks, as often as needed, and write each chunk's result once."""
 
 
 class Exporter(Protocol):

@@ -71,6 +71,22 @@ CAPABILITIES: Final[Mapping[Capability, str]] = {
 """What a method may declare that it can do; the core refuses what is not declared."""
 
 
+MergeCapability = Literal[
+    "commutative", "linear", "random", "whole-tensor", "whole-model", "needs-data", "low-rank"
+]
+
+MERGE_CAPABILITIES: Final[Mapping[MergeCapability, str]] = {
+    "commutative": "the order of the models does not matter",
+    "linear": "the result is a weighted sum of the inputs",
+    "random": "the result depends on the seed",
+    "whole-tensor": "holds a whole tensor of every input in memory, as 32-bit floats",
+    "whole-model": "reads every tensor once before the first is merged",
+    "needs-data": "computes its weights from rows of data",
+    "low-rank": "merges adapters as factors, and writes an adapter",
+}
+"""What a merge strategy may declare of itself; the core plans by it."""
+
+
 class Params(BaseModel):
     """Base of every params model: unknown keys are errors, every field has a help text."""
 
@@ -191,6 +207,24 @@ class MetricSpec(Spec):
     signature: str = ""
     greater_is_better: bool = True
     multi_label: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MergeSpec(Spec):
+    """How models become one. ``implementation``: :class:`~adapterhub_lite.protocols.MergeStrategy`.
+
+    ``formula`` says what is computed, in one line. ``params`` are the merge's; ``model_params``
+    those of each model, which may also be given once for all; the names of the two do not overlap.
+    ``base``: whether the models' common base is needed, can be used, or is of no use. ``models``:
+    how many inputs beside the base it takes, at least and at most (0: any number).
+    """
+
+    formula: str
+    params: type[Params] = NoParams
+    model_params: type[Params] = NoParams
+    base: Literal["needed", "optional", "unused"] = "needed"
+    models: tuple[int, int] = (1, 0)
+    capabilities: frozenset[MergeCapability] = frozenset()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,0 +1,167 @@
+"""Runs the jobs of a merge: one a tensor, in threads, each with one thread of torch's."""
+
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import torch
+
+from adapterhub_lite.merging.output import Writer
+from adapterhub_lite.protocols import MergeStrategy
+from adapterhub_lite.specs import MergeSpec
+from adapterhub_lite.streaming.headers import TensorShape
+from adapterhub_lite.streaming.tensors import CHUNK, Layer, MergeTensor, Origin
+
+
+@dataclass(frozen=True, slots=True)
+class Applied:
+    """A strategy with its spec, as a merge applies it."""
+
+    spec: MergeSpec
+    strategy: MergeStrategy
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TensorJob:
+    """One tensor of the output: what it is made of, by which strategy, and with what parameters.
+
+    ``applied`` is None for a tensor that is copied from its first origin as it is.
+    """
+
+    name: str
+    output: TensorShape
+    applied: Applied | None
+    params: Any = None
+    model_params: tuple[Any, ...] = ()
+    base: Origin | None = None
+    origins: tuple[Origin, ...] = ()
+    layer: Layer | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """How a merge is run; none of it changes a number but the seed and the device's rounding."""
+
+    threads: int = 1
+    chunk_size: int = CHUNK
+    seed: int = 0
+    device: str = "cpu"
+
+
+Progress = Callable[[TensorJob], None]
+
+
+def run_jobs(
+    jobs: Sequence[TensorJob],
+    writer: Writer,
+    settings: Settings,
+    *,
+    done: Collection[str] = (),
+    progress: Progress | None = None,
+) -> None:
+    """Run all jobs that are not done; the first error ends the merge.
+
+    ``progress`` is called from the threads, after each tensor.
+    """
+    prepared = _prepare(jobs, settings)
+    left = [job for job in jobs if job.name not in done]
+    with one_torch_thread(), ThreadPoolExecutor(settings.threads, initializer=_one) as pool:
+        run = partial(_run, writer=writer, settings=settings, prepared=prepared, progress=progress)
+        _await([pool.submit(run, job) for job in left])
+
+
+@contextmanager
+def one_torch_thread() -> Iterator[None]:
+    """Compute each tensor with one thread: several tensors at once make better use of cores."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def merge_tensor(
+    job: TensorJob, writer: Writer, settings: Settings, prepared: Any = None
+) -> MergeTensor:
+    """Return what a job's strategy sees."""
+    return MergeTensor(
+        name=job.name,
+        shape=job.output.shape,
+        params=job.params,
+        model_params=job.model_params,
+        base_origin=job.base,
+        origins=job.origins,
+        write=partial(writer.write, job.name),
+        layer=job.layer,
+        seed=settings.seed,
+        prepared=prepared,
+        chunk_size=settings.chunk_size,
+        device=torch.device(settings.device),
+    )
+
+
+def _one() -> None:
+    torch.set_num_threads(1)  # OpenMP's setting belongs to a thread
+
+
+def _run(
+    job: TensorJob,
+    writer: Writer,
+    settings: Settings,
+    prepared: dict[int, Any],
+    progress: Progress | None,
+) -> None:
+    with torch.inference_mode():
+        if job.applied is None:
+            _copy(job, writer, settings.chunk_size)
+        else:
+            known = prepared.get(id(job.applied))
+            job.applied.strategy.merge(merge_tensor(job, writer, settings, known))
+    writer.finish(job.name)
+    if progress is not None:
+        progress(job)
+
+
+def _copy(job: TensorJob, writer: Writer, chunk_size: int) -> None:
+    origin = job.origins[0]
+    values = origin.source.raw(origin.name).reshape(-1)
+    for start in range(0, values.numel(), chunk_size):
+        writer.write(job.name, start, values[start : start + chunk_size])
+
+
+def _prepare(jobs: Iterable[TensorJob], settings: Settings) -> dict[int, Any]:
+    """Let strategies that look at the whole model do so; by the id of what is applied."""
+    by_strategy: dict[int, list[TensorJob]] = {}
+    for job in jobs:
+        if job.applied and "whole-model" in job.applied.spec.capabilities:
+            by_strategy.setdefault(id(job.applied), []).append(job)
+    prepared: dict[int, Any] = {}
+    for key, own in by_strategy.items():
+        strategy: Any = own[0].applied.strategy if own[0].applied else None
+        tensors = [merge_tensor(job, _NoWriter(), settings) for job in own]
+        with one_torch_thread(), torch.inference_mode():
+            prepared[key] = strategy.prepare(tensors)
+    return prepared
+
+
+class _NoWriter:
+    """For tensors that are only looked at."""
+
+    def write(self, name: str, start: int, values: torch.Tensor) -> None:
+        raise AssertionError("a strategy's prepare writes nothing")
+
+    def finish(self, name: str) -> None:
+        raise AssertionError("a strategy's prepare finishes nothing")
+
+
+def _await(futures: Sequence[Future[None]]) -> None:
+    """Wait for all; after an error no further tensor is begun."""
+    finished, waiting = wait(futures, return_when=FIRST_EXCEPTION)
+    for future in waiting:
+        future.cancel()
+    for future in finished:
+        future.result()
