@@ -121,7 +121,7 @@ class FolderWriter:
         result = rounded(values, dtype, name).contiguous().view(torch.uint8).numpy()
         file, place = self._places[name]
         place += start * dtype.itemsize
-        rest = memoryview(result)
+        rest = result.data
         with _as_storage_errors(self._folder):
             while rest:
                 written = os.pwrite(file, rest, place)
