@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from adapterhub_lite.architecture import Architecture
     from adapterhub_lite.predictions import Prediction
     from adapterhub_lite.scoring import Scored
+    from adapterhub_lite.streaming.factors import Compressed, Factors, RankChoice
     from adapterhub_lite.streaming.tensors import MergeTensor
 
     Values = NDArray[Any]
@@ -269,6 +270,26 @@ class MergeStrategy(Protocol):
 
     def merge(self, tensor: MergeTensor) -> None:
         """Go over the tensor's chunks, as often as needed, and write each chunk's result once."""
+
+
+class LowRankStrategy(Protocol):
+    """Makes one LoRA update of several, as factors; behind specs of the capability ``low-rank``."""
+
+    def check(self, params: Any, models: Sequence[Any]) -> Sequence[str]:
+        """Return what speaks against merging with these parameters, before a number is read."""
+
+    def merge_factors(
+        self,
+        factors: Sequence[Factors],
+        params: Any,
+        models: Sequence[Any],
+        rank: RankChoice | None,
+    ) -> Compressed:
+        """Merge one module's updates, of which those that an adapter lacks have rank zero.
+
+        ``models`` are each model's parameters. ``rank`` is None when nobody says: the strategy
+        chooses. Raises CapabilityError for a rank that the strategy cannot give.
+        """
 
 
 class Exporter(Protocol):

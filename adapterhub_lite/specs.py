@@ -72,12 +72,20 @@ CAPABILITIES: Final[Mapping[Capability, str]] = {
 
 
 MergeCapability = Literal[
-    "commutative", "linear", "random", "whole-tensor", "whole-model", "needs-data", "low-rank"
+    "commutative",
+    "linear",
+    "delta",
+    "random",
+    "whole-tensor",
+    "whole-model",
+    "needs-data",
+    "low-rank",
 ]
 
 MERGE_CAPABILITIES: Final[Mapping[MergeCapability, str]] = {
     "commutative": "the order of the models does not matter",
     "linear": "the result is a weighted sum of the inputs",
+    "delta": "adds to the base what it makes of the task vectors alone",
     "random": "the result depends on the seed",
     "whole-tensor": "holds a whole tensor of every input in memory, as 32-bit floats",
     "whole-model": "reads every tensor once before the first is merged",
@@ -90,7 +98,9 @@ MERGE_CAPABILITIES: Final[Mapping[MergeCapability, str]] = {
 class Params(BaseModel):
     """Base of every params model: unknown keys are errors, every field has a help text."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, allow_inf_nan=False, serialize_by_alias=True
+    )
 
 
 class NoParams(Params):

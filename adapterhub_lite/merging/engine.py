@@ -1,6 +1,6 @@
 """Runs the jobs of a merge: one a tensor, in threads, each with one thread of torch's."""
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -28,12 +28,14 @@ class Applied:
 class TensorJob:
     """One tensor of the output: what it is made of, by which strategy, and with what parameters.
 
-    ``applied`` is None for a tensor that is copied from its first origin as it is.
+    ``applied`` is None for a tensor that is copied from its first origin as it is. The result's
+    difference from the base is multiplied by ``delta_scale``.
     """
 
     name: str
     output: TensorShape
     applied: Applied | None
+    delta_scale: float = 1.0
     params: Any = None
     model_params: tuple[Any, ...] = ()
     base: Origin | None = None
@@ -66,10 +68,12 @@ def run_jobs(
 
     ``progress`` is called from the threads, after each tensor.
     """
-    prepared = _prepare(jobs, settings)
+    prepared = prepare_strategies(jobs, settings)
     left = [job for job in jobs if job.name not in done]
     with one_torch_thread(), ThreadPoolExecutor(settings.threads, initializer=_one) as pool:
-        run = partial(_run, writer=writer, settings=settings, prepared=prepared, progress=progress)
+        run = partial(
+            run_job, writer=writer, settings=settings, prepared=prepared, progress=progress
+        )
         _await([pool.submit(run, job) for job in left])
 
 
@@ -95,7 +99,7 @@ def merge_tensor(
         model_params=job.model_params,
         base_origin=job.base,
         origins=job.origins,
-        write=partial(writer.write, job.name),
+        write=_writing(job, writer),
         layer=job.layer,
         seed=settings.seed,
         prepared=prepared,
@@ -104,17 +108,30 @@ def merge_tensor(
     )
 
 
+def _writing(job: TensorJob, writer: Writer) -> Callable[[int, torch.Tensor], None]:
+    if job.base is None or job.delta_scale == 1.0:
+        return partial(writer.write, job.name)
+    base = job.base
+
+    def scaled(start: int, values: torch.Tensor) -> None:
+        under = base.read(start, start + values.numel()).to(values.device)
+        writer.write(job.name, start, under.lerp_(values, job.delta_scale))
+
+    return scaled
+
+
 def _one() -> None:
     torch.set_num_threads(1)  # OpenMP's setting belongs to a thread
 
 
-def _run(
+def run_job(
     job: TensorJob,
     writer: Writer,
     settings: Settings,
-    prepared: dict[int, Any],
-    progress: Progress | None,
+    prepared: Mapping[int, Any],
+    progress: Progress | None = None,
 ) -> None:
+    """Merge one tensor and finish it."""
     with torch.inference_mode():
         if job.applied is None:
             _copy(job, writer, settings.chunk_size)
@@ -133,7 +150,7 @@ def _copy(job: TensorJob, writer: Writer, chunk_size: int) -> None:
         writer.write(job.name, start, values[start : start + chunk_size])
 
 
-def _prepare(jobs: Iterable[TensorJob], settings: Settings) -> dict[int, Any]:
+def prepare_strategies(jobs: Iterable[TensorJob], settings: Settings) -> dict[int, Any]:
     """Let strategies that look at the whole model do so; by the id of what is applied."""
     by_strategy: dict[int, list[TensorJob]] = {}
     for job in jobs:

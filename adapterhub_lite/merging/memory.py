@@ -14,7 +14,7 @@ from adapterhub_lite.specs import MergeSpec, Params
 from adapterhub_lite.streaming.headers import FLOATS, TensorShape
 from adapterhub_lite.streaming.naming import layers_of
 from adapterhub_lite.streaming.sources import Source, StateSource
-from adapterhub_lite.streaming.tensors import Origin
+from adapterhub_lite.streaming.tensors import Layer, Origin
 
 State = Mapping[str, torch.Tensor]
 
@@ -44,8 +44,10 @@ def merge_states(
     if reasons := applied.strategy.check(params, each):
         raise CapabilityError(f"{strategy} cannot merge so: {reasons[0]}")
     require_same_tensors([*([under] if under else []), *sources])
+    layers = layers_of(sources[0].tensors)
     jobs = [
-        _job(name, applied, params, each, under, sources) for name in sorted(sources[0].tensors)
+        _job(name, applied, params, each, under, sources, layers.get(name))
+        for name in sorted(sources[0].tensors)
     ]
     writer = MemoryWriter({job.name: job.output for job in jobs})
     run_jobs(jobs, writer, settings or Settings())
@@ -56,9 +58,7 @@ def check_inputs(spec: MergeSpec, models: int, *, has_base: bool) -> None:
     """Refuse a number of models, or a base, that a strategy cannot use; raises CapabilityError."""
     least, most = spec.models
     if models < least or (most and models > most):
-        bounds = f"exactly {least}" if least == most else f"at least {least}"
-        bounds = f"at most {most}" if least <= models else bounds
-        raise CapabilityError(f"{spec.name} merges {bounds} models, not {models}")
+        raise CapabilityError(f"{spec.name} merges {_bounds(spec, models)}, not {models}")
     if spec.base == "needed" and not has_base:
         raise CapabilityError(
             f"{spec.name} works on differences from a base, and none is given",
@@ -68,6 +68,13 @@ def check_inputs(spec: MergeSpec, models: int, *, has_base: bool) -> None:
         raise CapabilityError(
             f"{spec.name} makes no use of a base", hint="leave it out, or merge it as a model"
         )
+
+
+def _bounds(spec: MergeSpec, models: int) -> str:
+    least, most = spec.models
+    if least == most:
+        return f"exactly {least} model" + ("s" if least != 1 else "")
+    return f"at least {least} models" if models < least else f"at most {most} models"
 
 
 def split_params(
@@ -114,13 +121,13 @@ def _job(
     each: tuple[Params, ...],
     base: Source | None,
     sources: Sequence[Source],
+    layer: Layer | None,
 ) -> TensorJob:
     shape: TensorShape = sources[0].tensors[name]
     everywhere = [*([base] if base else []), *sources]
     merged = shape.dtype in FLOATS
     if not merged:
-        require_equal(name, everywhere)
-    layers = layers_of(sources[0].tensors)
+        require_equal(name, [Origin(source, name) for source in everywhere])
     return TensorJob(
         name=name,
         output=shape,
@@ -129,17 +136,17 @@ def _job(
         model_params=each,
         base=Origin(base, name) if base else None,
         origins=tuple(Origin(source, name) for source in sources),
-        layer=layers.get(name),
+        layer=layer,
     )
 
 
-def require_equal(name: str, sources: Sequence[Source]) -> None:
+def require_equal(name: str, origins: Sequence[Origin]) -> None:
     """Refuse a tensor of whole numbers that is not the same everywhere; raises MergeError."""
-    first = sources[0].raw(name)
-    for other in sources[1:]:
-        if not torch.equal(first, other.raw(name)):
+    first = origins[0].source.raw(origins[0].name)
+    for other in origins[1:]:
+        if not torch.equal(first, other.source.raw(other.name)):
             raise MergeError(
                 f"{name!r} holds whole numbers, which cannot be merged, and differs between "
-                f"{sources[0].label} and {other.label}",
+                f"{origins[0].source.label} and {other.source.label}",
                 tensor=name,
             )

@@ -2,10 +2,12 @@
 
 from adapterhub_lite.recipes.data import DataSection
 from adapterhub_lite.recipes.loading import apply_overrides, read_recipe, validate
+from adapterhub_lite.recipes.merge import MergeRecipe
 from adapterhub_lite.recipes.train import PartChoice, TrainRecipe
 
 __all__ = [
     "DataSection",
+    "MergeRecipe",
     "PartChoice",
     "TrainRecipe",
     "apply_overrides",

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, TypeVar, get_args, get_origin
+from typing import Annotated, Any, Final, TypeVar, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
@@ -10,6 +10,8 @@ from pydantic_core import ErrorDetails
 from adapterhub_lite.errors import RecipeError, nearest_name
 
 MAX_RECIPE_BYTES = 1024 * 1024
+PARTS: Final = ("loader", "method", "objective", "strategy")
+"""Fields that are a plugin's name, or a mapping with the name and its parameters."""
 
 M = TypeVar("M", bound=BaseModel)
 
@@ -110,7 +112,7 @@ def _set_path(target: dict[str, Any], keys: Sequence[str], value: Any, override:
         below = target.get(key)
         if below is None:
             below = {}
-        elif isinstance(below, str) and depth == 1 and key in ("loader", "method", "objective"):
+        elif isinstance(below, str) and depth == 1 and key in PARTS:
             below = {"name": below}
         elif not isinstance(below, Mapping):
             field = ".".join(keys[:depth])

@@ -12,7 +12,8 @@ LAYER: Final = re.compile(r"^(?P<stack>.*?(?:^|\.)(?:layers?|h|blocks?|block))\.
 """``model.layers.3.``, ``transformer.h.3.``, ``bert.encoder.layer.3.``, ``encoder.block.3.``"""
 HEAD: Final = re.compile(
     r"(^|\.)(lm_head|embed_out|classifier|score|qa_outputs|cls|pooler|pre_classifier|output_layer"
-    r"|classification_head|generator_lm_head)(\.|$)"
+    r"|classification_head|generator_lm_head|lm_loss|vocab_\w+|predictions|\w+_predictions"
+    r"|sequence_summary|logits_proj|head)(\.|$)"
 )
 EMBEDDINGS: Final = re.compile(r"(^|[._])(embed\w*|wte|wpe|shared|tok_embeddings)(\.|$)")
 NORM: Final = re.compile(r"(norm|(^|\.)ln_\w+)", re.IGNORECASE)

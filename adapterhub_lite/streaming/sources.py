@@ -56,6 +56,12 @@ class UpdateSource(Source, Protocol):
     @property
     def base(self) -> Source: ...
 
+    def rests_on(self, name: str, base: Source, base_name: str) -> bool:
+        """Say whether a tensor is ``base_name`` of ``base``, wherever it is read, with an update.
+
+        Only then does :meth:`update` tell the difference from it.
+        """
+
     def update(self, name: str, start: int, stop: int) -> torch.Tensor | None:
         """Return what is added to ``start:stop``, or None where the tensor is the base's own."""
 

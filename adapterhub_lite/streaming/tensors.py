@@ -150,9 +150,11 @@ class Chunk:
     def _update(self, origin: Origin) -> torch.Tensor | None:
         base = self._tensor.base_origin
         source: Any = origin.source
-        if base is None or getattr(source, "base", None) is not base.source:
+        if base is None or not hasattr(source, "rests_on"):
             return None
         adapter: UpdateSource = source
+        if not adapter.rests_on(origin.name, base.source, base.name):
+            return None
         added = adapter.update(origin.name, self.start, self.stop)
         if added is None:
             return torch.zeros(self.stop - self.start)
