@@ -1,13 +1,43 @@
 """The merge strategies, one module a family; their specs lie beside their parameters."""
 
 from collections.abc import Iterable
+from typing import Final
 
 from adapterhub_lite.hookspecs import hookimpl
 from adapterhub_lite.specs import MergeSpec
-from adapterhub_lite_merges.specs import arithmetic
+from adapterhub_lite_merges.specs import (
+    arithmetic,
+    competition,
+    fusion,
+    interference,
+    lowrank,
+    overlap,
+    scaling,
+    selecting,
+    sparse,
+    spectral,
+    spherical,
+    stock,
+)
+
+# Gathered once: an implementation, when it is imported, takes the name of its specs' module.
+SPECS: Final = (
+    *arithmetic.SPECS,
+    *sparse.SPECS,
+    *lowrank.SPECS,
+    *competition.SPECS,
+    *fusion.SPECS,
+    *overlap.SPECS,
+    *scaling.SPECS,
+    *selecting.SPECS,
+    *spherical.SPECS,
+    *stock.SPECS,
+    *spectral.SPECS,
+    *interference.SPECS,
+)
 
 
 @hookimpl
 def adapterhub_merge_strategies() -> Iterable[MergeSpec]:
     """Offer the strategies."""
-    return [*arithmetic.SPECS]
+    return SPECS

@@ -48,6 +48,6 @@ SPECS: Final = (
         implementation=f"{IMPLEMENTATION}:TaskArithmetic",
         params=TaskArithmeticParams,
         model_params=ModelWeight,
-        capabilities=frozenset({"commutative", "linear"}),
+        capabilities=frozenset({"commutative", "linear", "delta"}),
     ),
 )
