@@ -7,28 +7,33 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from adapterhub_lite.api import load, open_registry, train
+    from adapterhub_lite.api import load, merge, open_registry, train
     from adapterhub_lite.errors import AdapterHubError
     from adapterhub_lite.inference import Predictor
+    from adapterhub_lite.merging.run import MergeResult
     from adapterhub_lite.predictions import Prediction
     from adapterhub_lite.training.results import TrainResult
 
 _MODULES = {
     "AdapterHubError": "adapterhub_lite.errors",
+    "MergeResult": "adapterhub_lite.merging.run",
     "Prediction": "adapterhub_lite.predictions",
     "Predictor": "adapterhub_lite.inference",
     "TrainResult": "adapterhub_lite.training.results",
     "load": "adapterhub_lite.api",
+    "merge": "adapterhub_lite.api",
     "open_registry": "adapterhub_lite.api",
     "train": "adapterhub_lite.api",
 }
 
 __all__ = [
     "AdapterHubError",
+    "MergeResult",
     "Prediction",
     "Predictor",
     "TrainResult",
     "load",
+    "merge",
     "open_registry",
     "train",
 ]

@@ -9,6 +9,11 @@ from adapterhub_lite.plugins import get_catalogue
 
 if TYPE_CHECKING:
     from adapterhub_lite.inference import Predictor
+    from adapterhub_lite.merging.adapter_plan import AdapterPlan
+    from adapterhub_lite.merging.plan import MergePlan
+    from adapterhub_lite.merging.run import MergeResult, Progress
+    from adapterhub_lite.merging.search import Found
+    from adapterhub_lite.merging.search import Progress as SearchProgress
     from adapterhub_lite.training.events import Listener
     from adapterhub_lite.training.plan import Plan
     from adapterhub_lite.training.results import TrainResult
@@ -69,6 +74,89 @@ def train(
     made = plan(recipe, overrides=overrides, registry=registry, catalogue=catalogue)
     folder = Path(resume) if resume is not None else None
     return run_plan(made, catalogue, registry, listeners, folder)
+
+
+def plan_merge(
+    recipe: Mapping[str, Any] | Path | str,
+    *,
+    overrides: Iterable[str] = (),
+    registry: "Registry | None" = None,
+    catalogue: Catalogue | None = None,
+    threads: int | None = None,
+    device: str = "cpu",
+) -> "MergePlan | AdapterPlan":
+    """Check a merge recipe, ours or mergekit's, against plugins and models; no number is merged.
+
+    ``recipe`` is a mapping or a YAML file; ``overrides`` are ``a.b=value``, where a parameter of
+    the strategy may stand alone ("density=0.5"). ``threads`` is one a core unless given. Raises
+    UserError.
+    """
+    from adapterhub_lite.merging.reading import plan_recipe
+
+    catalogue, registry = catalogue or get_catalogue(), registry or open_registry()
+    return plan_recipe(recipe, overrides, catalogue, registry, threads, device)
+
+
+def run_merge(
+    plan: "MergePlan | AdapterPlan",
+    *,
+    out: Path | str | None = None,
+    registry: "Registry | None" = None,
+    catalogue: Catalogue | None = None,
+    progress: "Progress | None" = None,
+) -> "MergeResult":
+    """Merge as planned, into the folder ``out`` or as a version of the recipe's name.
+
+    ``progress`` is called with the bytes done and all bytes. Raises MergeError, StorageError.
+    """
+    from adapterhub_lite.merging.run import run_merge as run
+
+    folder = Path(out) if out is not None else None
+    catalogue, registry = catalogue or get_catalogue(), registry or open_registry()
+    return run(plan, catalogue, registry, out=folder, progress=progress)
+
+
+def merge(
+    recipe: Mapping[str, Any] | Path | str,
+    *,
+    out: Path | str | None = None,
+    overrides: Iterable[str] = (),
+    registry: "Registry | None" = None,
+    catalogue: Catalogue | None = None,
+    threads: int | None = None,
+) -> "MergeResult":
+    """Merge models or adapters by a recipe: into ``out``, or as a version when it has a name.
+
+    Raises UserError before a number is read, MergeError or StorageError later; in either case
+    nothing half-written is visible.
+    """
+    catalogue, registry = catalogue or get_catalogue(), registry or open_registry()
+    plan = plan_merge(
+        recipe, overrides=overrides, registry=registry, catalogue=catalogue, threads=threads
+    )
+    return run_merge(plan, out=out, registry=registry, catalogue=catalogue)
+
+
+def search_merge(
+    recipe: Mapping[str, Any] | Path | str,
+    *,
+    overrides: Iterable[str] = (),
+    registry: "Registry | None" = None,
+    catalogue: Catalogue | None = None,
+    threads: int | None = None,
+    progress: "SearchProgress | None" = None,
+) -> "Found":
+    """Find the parameters that a merge recipe's ``search`` section names.
+
+    What is found has the recipe to merge by. An interrupted search goes on where it was. Raises
+    UserError, MergeError.
+    """
+    from adapterhub_lite.merging.reading import read_values
+    from adapterhub_lite.merging.search import search_merge as search
+
+    values = read_values(recipe, overrides)
+    catalogue, registry = catalogue or get_catalogue(), registry or open_registry()
+    return search(values, catalogue, registry, threads=threads, progress=progress)
 
 
 def load(

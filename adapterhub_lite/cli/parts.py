@@ -1,23 +1,41 @@
-"""``ahl methods``, ``ahl objectives``, ``ahl loaders``: what can be chosen, and its parameters."""
+"""``ahl methods``, ``objectives``, ``loaders``, ``strategies``: what can be chosen, and how."""
 
 from collections.abc import Iterator
+from textwrap import indent
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from adapterhub_lite.cli.common import emit_json, json_option, print_table, settings, shared_options
+from adapterhub_lite.cli.strategy_output import example_text, model_count, strategy_facts
 
 if TYPE_CHECKING:
     from adapterhub_lite.catalogue import Catalogue
     from adapterhub_lite.specs import MethodSpec, Params
 
 INDENT = "      "
+PLURALS = {"strategy": "strategies"}
+SHOWN = (
+    "task",
+    "rows",
+    "head",
+    "needs_base",
+    "learning_rate",
+    "quantised",
+    "needs_gpu",
+    "formula",
+    "base",
+    "models",
+)
+"""What a summary has of a spec, where the spec has it."""
 
 
 def _group(kind: str, what: str) -> click.Group:
     """Make the group of one kind of part: ``list`` and ``show``."""
 
-    @click.group(f"{kind}s", short_help=f"List {what}, and show one's parameters.")
+    plural = PLURALS.get(kind, f"{kind}s")
+
+    @click.group(plural, short_help=f"List {what}, and show one's parameters.")
     def group() -> None:
         pass
 
@@ -30,7 +48,7 @@ def _group(kind: str, what: str) -> click.Group:
             emit_json([_summary(spec) for spec in specs])
             return
         print_table(["name", *_columns(kind), "summary"], [_row(kind, spec) for spec in specs])
-        click.echo(f"\nmore of one: ahl {kind}s show NAME")
+        click.echo(f"\nmore of one: ahl {plural} show NAME")
 
     @group.command("show", short_help="Show parameters, capabilities and paper.")
     @click.argument("name")
@@ -40,8 +58,7 @@ def _group(kind: str, what: str) -> click.Group:
         catalogue = _catalogue()
         spec: Any = catalogue.offer(kind, name).spec
         if as_json:
-            schema = spec.params.model_json_schema()
-            emit_json({**_summary(spec), "parameters": schema})
+            emit_json({**_summary(spec), **_schemas(kind, spec)})
         else:
             _print(kind, spec, catalogue)
 
@@ -66,6 +83,7 @@ def _columns(kind: str) -> list[str]:
         "method": ["learns", "objectives"],
         "objective": ["task", "rows"],
         "loader": ["bytes/parameter"],
+        "strategy": ["base", "models"],
     }[kind]
 
 
@@ -75,6 +93,8 @@ def _row(kind: str, spec: Any) -> list[str]:
             cells = [_artifact(spec), _shortened(_objectives(spec))]
         case "objective":
             cells = [spec.task, spec.rows]
+        case "strategy":
+            cells = [spec.base, model_count(spec)]
         case _:
             cells = [f"{spec.bytes_per_parameter:g}"]
     return [spec.name, *cells, spec.summary]
@@ -111,12 +131,20 @@ def _summary(spec: Any) -> dict[str, Any]:
     for name in ("families", "heads", "capabilities"):
         if hasattr(spec, name):
             found[name] = sorted(getattr(spec, name))
-    for name in ("task", "rows", "head", "needs_base", "learning_rate", "quantised", "needs_gpu"):
+    for name in SHOWN:
         if hasattr(spec, name):
             found[name] = getattr(spec, name)
     if getattr(spec, "refusals", None):
         found["refusals"] = dict(spec.refusals)
     found["requires"] = [requirement.install for requirement in spec.requires]
+    return found
+
+
+def _schemas(kind: str, spec: Any) -> dict[str, Any]:
+    """Return the JSON schemas of all parameters."""
+    found = {"parameters": spec.params.model_json_schema()}
+    if kind == "strategy":
+        found["model_parameters"] = spec.model_params.model_json_schema()
     return found
 
 
@@ -126,14 +154,33 @@ def _print(kind: str, spec: Any, catalogue: "Catalogue") -> None:
     for name, value in _facts(kind, spec):
         click.echo(f"{name:<14}{value}")
     click.echo(f"{'from':<14}{source.distribution} {source.version}")
-    rows = list(_parameters(spec.params))
-    if rows:
-        click.echo("\nparameters:")
-        for name, default, text in rows:
-            click.echo(f"  {name} ({default})")
-            click.echo(click.wrap_text(text, 100, INDENT, INDENT))
-    else:
+    sections = _sections(kind, spec)
+    for title, params in sections.items():
+        _print_parameters(params, title)
+    if not any(params.model_fields for params in sections.values()):
         click.echo("\nit takes no parameters")
+    if kind == "strategy":
+        click.echo("\nan example recipe:\n")
+        click.echo(indent(example_text(spec), "  ").rstrip())
+
+
+def _sections(kind: str, spec: Any) -> "dict[str, type[Params]]":
+    """Return every params model that a spec has, by its heading."""
+    if kind != "strategy":
+        return {"parameters": spec.params}
+    return {
+        "parameters of the merge": spec.params,
+        "parameters of each model, or once for all": spec.model_params,
+    }
+
+
+def _print_parameters(params: "type[Params]", title: str) -> None:
+    rows = list(_parameters(params))
+    if rows:
+        click.echo(f"\n{title}:")
+    for name, default, text in rows:
+        click.echo(f"  {name} ({default})")
+        click.echo(click.wrap_text(text, 100, INDENT, INDENT))
 
 
 def _facts(kind: str, spec: Any) -> Iterator[tuple[str, str]]:
@@ -153,6 +200,8 @@ def _facts(kind: str, spec: Any) -> Iterator[tuple[str, str]]:
         yield "learns", _artifact(spec)
         yield "can", ", ".join(sorted(spec.capabilities)) or "nothing more than train and reload"
         yield "learning rate", f"{spec.learning_rate:g}, when the recipe gives none"
+    if kind == "strategy":
+        yield from strategy_facts(spec)
     if kind == "loader":
         yield "weights", f"about {spec.bytes_per_parameter:g} bytes a parameter"
     for requirement in spec.requires:
@@ -164,7 +213,7 @@ def _parameters(params: "type[Params]") -> Iterator[tuple[str, str, str]]:
     for name, field in params.model_fields.items():
         default = field.get_default(call_default_factory=True)
         shown = "required" if field.is_required() else f"default: {_shown(default)}"
-        yield name, shown, field.description or ""
+        yield field.alias or name, shown, field.description or ""
 
 
 def _shown(value: Any) -> str:
@@ -177,3 +226,4 @@ def _shown(value: Any) -> str:
 methods = _group("method", "the ways of choosing which parameters learn")
 objectives = _group("objective", "what can be optimised, and on which rows")
 loaders = _group("loader", "the precisions in which a base can be loaded")
+strategies = _group("strategy", "the ways of making one model of several")

@@ -31,6 +31,18 @@ COMMANDS: dict[str, tuple[str, str]] = {
         "adapterhub_lite.cli.parts:loaders",
         "List the precisions in which a base can be loaded, and show one's parameters.",
     ),
+    "merge": (
+        "adapterhub_lite.cli.merge:merge",
+        "Merge models or adapters by a recipe, or by naming them.",
+    ),
+    "diff": (
+        "adapterhub_lite.cli.diff:diff",
+        "Compare models before merging: norms, cosines, sign conflicts, a hint.",
+    ),
+    "strategies": (
+        "adapterhub_lite.cli.parts:strategies",
+        "List the ways of making one model of several, and show one's parameters.",
+    ),
     "predict": (
         "adapterhub_lite.cli.predict:predict",
         "Ask a trained version: label, tag, answer, write, embed.",
@@ -77,6 +89,10 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "bake": (
         "adapterhub_lite.cli.bake:bake",
         "Merge an adapter into its base, and publish the whole model.",
+    ),
+    "extract-lora": (
+        "adapterhub_lite.cli.extract_lora:extract_lora",
+        "Turn a fine-tuned model into a LoRA adapter.",
     ),
     "eval": (
         "adapterhub_lite.cli.eval:evaluate",

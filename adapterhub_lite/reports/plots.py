@@ -40,7 +40,7 @@ def confusion_png(confusion: Sequence[Sequence[int]], classes: Sequence[str]) ->
             axes.text(
                 column, row, counts[row, column], ha="center", va="center", color=shade, fontsize=8
             )
-    return _png(figure)
+    return png(figure)
 
 
 def shortened(label: str) -> str:
@@ -67,10 +67,10 @@ def curves_png(panels: Sequence[Panel]) -> bytes:
         if len(panel.lines) > 1:
             axes.legend(frameon=False, fontsize=8)
     axes.set_xlabel("step", fontsize=8)
-    return _png(figure)
+    return png(figure)
 
 
-def _png(figure: Figure) -> bytes:
+def png(figure: Figure) -> bytes:
     buffer = io.BytesIO()
     with warnings.catch_warnings():
         warnings.filterwarnings(

@@ -1,0 +1,49 @@
+"""Reads a merge recipe, ours or mergekit's, with what is laid over it, and plans it."""
+
+import os
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from adapterhub_lite.catalogue import Catalogue
+from adapterhub_lite.merging.adapter_plan import AdapterPlan, make_adapter_plan
+from adapterhub_lite.merging.engine import Settings
+from adapterhub_lite.merging.plan import MergePlan, make_merge_plan
+from adapterhub_lite.recipes import MergeRecipe, apply_overrides, read_recipe, validate
+from adapterhub_lite.recipes.mergekit import from_mergekit, is_mergekit
+
+if TYPE_CHECKING:
+    from adapterhub_lite_registry import Registry
+
+
+def plan_recipe(
+    recipe: Mapping[str, Any] | Path | str,
+    overrides: Iterable[str],
+    catalogue: Catalogue,
+    registry: "Registry",
+    threads: int | None,
+    device: str,
+) -> MergePlan | AdapterPlan:
+    """Plan a recipe given as a mapping or a file; raises UserError."""
+    values = read_values(recipe, overrides)
+    checked = validate(MergeRecipe, values)
+    settings = Settings(
+        threads=threads or len(os.sched_getaffinity(0)), seed=checked.seed, device=device
+    )
+    if checked.output.kind == "adapter":
+        return make_adapter_plan(checked, values, catalogue, registry, settings)
+    return make_merge_plan(checked, values, catalogue, registry, settings)
+
+
+def read_values(recipe: Mapping[str, Any] | Path | str, overrides: Iterable[str]) -> dict[str, Any]:
+    """Return the values of a recipe, ours or mergekit's, with ``a.b=value`` laid over them."""
+    values = dict(recipe) if isinstance(recipe, Mapping) else read_recipe(Path(recipe))
+    if is_mergekit(values):
+        values = from_mergekit(values)
+    return apply_overrides(values, map(_of_the_strategy, overrides))
+
+
+def _of_the_strategy(override: str) -> str:
+    """Let a parameter stand alone: what is no field of the recipe is the strategy's."""
+    first = override.partition("=")[0].partition(".")[0].strip()
+    return override if first in MergeRecipe.model_fields else f"strategy.{override}"

@@ -1,0 +1,214 @@
+"""Runs a plan: into a folder, or as a version of the registry; nothing half-written is visible."""
+
+import os
+import shutil
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from filelock import FileLock, Timeout
+
+from adapterhub_lite.catalogue import Catalogue
+from adapterhub_lite.errors import MergeError, StorageError, UserError
+from adapterhub_lite.merging.adapter_plan import AdapterPlan
+from adapterhub_lite.merging.adapter_run import run_adapter_plan
+from adapterhub_lite.merging.engine import TensorJob, run_jobs
+from adapterhub_lite.merging.folder import write_folder
+from adapterhub_lite.merging.plan import MergePlan
+from adapterhub_lite.merging.publishing import draft_of
+from adapterhub_lite.merging.writer import FolderWriter, lay_out, total_bytes
+from adapterhub_lite.recipes.merge import parse_size
+from adapterhub_lite.streaming.headers import read_model_headers
+
+if TYPE_CHECKING:
+    from adapterhub_lite_registry import Registry, Version
+
+SPARE_BYTES: Final = 64 * 2**20
+"""Room that is left on the disk, for config, tokenizer and the registry's own files."""
+
+Progress = Callable[[int, int], None]
+"""Called with the bytes of the output that are merged, and all of them."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MergeResult:
+    """What came of a merge: the folder it was written to, the version it was published as.
+
+    ``tensors`` is how many were merged and ``written`` the bytes they take; ``resumed`` counts
+    those that an earlier, interrupted run of the same merge had finished.
+    """
+
+    plan: MergePlan | AdapterPlan
+    folder: Path | None
+    version: "Version | None"
+    notices: Sequence[str]
+    tensors: int
+    written: int
+    resumed: int = 0
+
+
+def run_merge(
+    plan: MergePlan | AdapterPlan,
+    catalogue: Catalogue,
+    registry: "Registry",
+    *,
+    out: Path | None = None,
+    progress: Progress | None = None,
+) -> MergeResult:
+    """Merge into ``out``, or publish under the recipe's name.
+
+    A killed run leaves a hidden folder, from which the same merge goes on. Raises MergeError for
+    what the numbers tell (a NaN), StorageError when the disk is too small, before it is written.
+    """
+    if isinstance(plan, AdapterPlan):
+        return _run_adapters(plan, catalogue, registry, out)
+    place = _staging(plan, registry, out)
+    with _alone(place):
+        _require_space(plan, place)
+        writer = FolderWriter(place, plan.shapes, _shard_bytes(plan), plan.digest)
+        resumed = len(writer.done)
+        with _kept_for_another_try(writer, place):
+            telling = _Telling(plan, writer, progress) if progress else None
+            run_jobs(plan.jobs, writer, plan.settings, done=writer.done, progress=telling)
+            writer.close()
+        write_folder(place, plan, catalogue)
+        _require_as_planned(plan, place)
+        version = None
+        if out is None:
+            version = _publish(plan, place, catalogue, registry)
+        else:
+            _reveal(place, out)
+    return MergeResult(
+        plan=plan,
+        folder=out,
+        version=version,
+        notices=plan.notices,
+        tensors=len(plan.shapes),
+        written=sum(shape.nbytes for shape in plan.shapes.values()),
+        resumed=resumed,
+    )
+
+
+def _run_adapters(
+    plan: AdapterPlan, catalogue: Catalogue, registry: "Registry", out: Path | None
+) -> MergeResult:
+    merged, version = run_adapter_plan(plan, catalogue, registry, out)
+    factors = [result.factors for result in merged.modules.values()]
+    return MergeResult(
+        plan=plan,
+        folder=out,
+        version=version,
+        notices=[*plan.notices, *merged.notices],
+        tensors=2 * len(factors),
+        written=sum(4 * (part.up.numel() + part.down.numel()) for part in factors),
+    )
+
+
+def _staging(plan: MergePlan, registry: "Registry", out: Path | None) -> Path:
+    if out is None:
+        if plan.recipe.publish is None:
+            raise UserError(
+                "the result has no place to go", hint="give a folder (--out) or a name (--name)"
+            )
+        return registry.home / "merges" / plan.digest[:16]
+    target = out.expanduser().absolute()
+    if target.exists() and (not target.is_dir() or any(target.iterdir())):
+        raise UserError(f"{target} is there already", hint="give a new folder")
+    return target.parent / f".{target.name[:100]}.merge-{plan.digest[:12]}"
+
+
+@contextmanager
+def _alone(place: Path) -> Iterator[None]:
+    """Refuse to run beside the same merge: both would write the same files."""
+    place.parent.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(f"{place}.lock")
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        raise UserError(
+            "the same merge is running already", hint="wait for it, or stop it"
+        ) from None
+    try:
+        yield
+    finally:
+        Path(f"{place}.lock").unlink(missing_ok=True)
+        lock.release()
+
+
+def _require_space(plan: MergePlan, place: Path) -> None:
+    needed = total_bytes(lay_out(plan.shapes, _shard_bytes(plan))) + SPARE_BYTES
+    begun = sum(file.stat().st_blocks * 512 for file in place.glob("*") if file.is_file())
+    free = shutil.disk_usage(place.parent).free
+    if needed - begun > free:
+        raise StorageError(
+            f"the result takes {needed / 1e9:.2f} GB, and {place.parent} has {free / 1e9:.2f} GB",
+            hint="free some space, write to another disk, or take a smaller output.dtype",
+        )
+
+
+def _shard_bytes(plan: MergePlan) -> int:
+    return parse_size(plan.recipe.output.shard_size)
+
+
+@contextmanager
+def _kept_for_another_try(writer: FolderWriter, place: Path) -> Iterator[None]:
+    """Keep what is done when the run is interrupted; throw it away when the inputs are at fault."""
+    try:
+        yield
+    except BaseException as error:
+        writer.abandon()
+        if isinstance(error, MergeError):
+            shutil.rmtree(place, ignore_errors=True)
+        raise
+
+
+class _Telling:
+    """Turns finished tensors into bytes done; called from several threads."""
+
+    def __init__(self, plan: MergePlan, writer: FolderWriter, tell: Progress) -> None:
+        self._tell = tell
+        self._total = sum(shape.nbytes for shape in plan.shapes.values())
+        self._done = sum(plan.shapes[name].nbytes for name in writer.done)
+
+    def __call__(self, job: TensorJob) -> None:
+        self._done += job.output.nbytes
+        self._tell(self._done, self._total)
+
+
+def _require_as_planned(plan: MergePlan, place: Path) -> None:
+    """Read the written headers back and compare them with the plan."""
+    written = read_model_headers(place, place.name)
+    found = {name: (tensor.dtype, tensor.shape) for name, tensor in written.items()}
+    planned = {name: (shape.dtype, shape.shape) for name, shape in plan.shapes.items()}
+    if found != planned:
+        raise StorageError("the written files are not what was planned", hint="check the disk")
+
+
+def _publish(plan: MergePlan, place: Path, catalogue: Catalogue, registry: "Registry") -> "Version":
+    from adapterhub_lite.training.publish import publish_folder
+
+    assert plan.recipe.publish is not None, "a place to go was asked for above"
+    draft = draft_of(plan, catalogue)
+    version = publish_folder(place, plan.recipe.publish, draft, registry, plan.recipe.alias)
+    shutil.rmtree(place, ignore_errors=True)
+    return version
+
+
+def _reveal(place: Path, out: Path) -> None:
+    """Give the finished folder its name."""
+    target = out.expanduser().absolute()
+    if target.is_dir():
+        target.rmdir()
+    _sync_folder(place)
+    place.rename(target)
+    _sync_folder(target.parent)
+
+
+def _sync_folder(folder: Path) -> None:
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
