@@ -272,6 +272,25 @@ class MergeStrategy(Protocol):
         """Go over the tensor's chunks, as often as needed, and write each chunk's result once."""
 
 
+class DataStrategy(MergeStrategy, Protocol):
+    """A merge strategy that computes with rows of data; behind specs with ``needs-data``.
+
+    ``subjects`` are a :class:`~adapterhub_lite.merging.subjects.Subject` for each model, in the
+    order of the models.
+    """
+
+    def check_subjects(self, subjects: Sequence[Any]) -> Sequence[str]:
+        """Return what speaks against computing with these models, before a weight is loaded."""
+
+    def prepare_with_data(
+        self, tensors: Sequence[MergeTensor], subjects: Sequence[Any], params: Any
+    ) -> Any:
+        """Return what is every tensor's ``prepared``; called once, in place of ``prepare``.
+
+        ``params`` are the strategy's, the same for all ``tensors``.
+        """
+
+
 class LowRankStrategy(Protocol):
     """Makes one LoRA update of several, as factors; behind specs of the capability ``low-rank``."""
 

@@ -5,7 +5,7 @@ from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, Final
 
 import torch
 
@@ -15,13 +15,19 @@ from adapterhub_lite.specs import MergeSpec
 from adapterhub_lite.streaming.headers import TensorShape
 from adapterhub_lite.streaming.tensors import CHUNK, Layer, MergeTensor, Origin
 
+LARGE_BLOCK: Final = 24 * 2**20
+
 
 @dataclass(frozen=True, slots=True)
 class Applied:
-    """A strategy with its spec, as a merge applies it."""
+    """A strategy with its spec, as a merge applies it.
+
+    ``subjects`` are the models with their data, in the order of the models, for one that needs it.
+    """
 
     spec: MergeSpec
     strategy: MergeStrategy
+    subjects: Sequence[Any] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,6 +74,7 @@ def run_jobs(
 
     ``progress`` is called from the threads, after each tensor.
     """
+    _let_buffers_be_reused()
     prepared = prepare_strategies(jobs, settings)
     left = [job for job in jobs if job.name not in done]
     with one_torch_thread(), ThreadPoolExecutor(settings.threads, initializer=_one) as pool:
@@ -75,6 +82,14 @@ def run_jobs(
             run_job, writer=writer, settings=settings, prepared=prepared, progress=progress
         )
         _await([pool.submit(run, job) for job in left])
+
+
+def _let_buffers_be_reused() -> None:
+    """Free one large block, after which glibc keeps blocks of a chunk's size for the next chunk.
+
+    Until then it gives each back to the kernel, and the next is zeroed page by page.
+    """
+    torch.empty(LARGE_BLOCK, dtype=torch.uint8)
 
 
 @contextmanager
@@ -158,11 +173,21 @@ def prepare_strategies(jobs: Iterable[TensorJob], settings: Settings) -> dict[in
             by_strategy.setdefault(id(job.applied), []).append(job)
     prepared: dict[int, Any] = {}
     for key, own in by_strategy.items():
-        strategy: Any = own[0].applied.strategy if own[0].applied else None
-        tensors = [merge_tensor(job, _NoWriter(), settings) for job in own]
-        with one_torch_thread(), torch.inference_mode():
-            prepared[key] = strategy.prepare(tensors)
+        with one_torch_thread():
+            prepared[key] = _prepare(own, settings)
     return prepared
+
+
+def _prepare(own: Sequence[TensorJob], settings: Settings) -> Any:
+    applied = own[0].applied
+    assert applied is not None, "only what a strategy is applied to is prepared"
+    strategy: Any = applied.strategy
+    tensors = [merge_tensor(job, _NoWriter(), settings) for job in own]
+    needs_data = "needs-data" in applied.spec.capabilities
+    with torch.inference_mode(not needs_data), torch.set_grad_enabled(needs_data):
+        if needs_data:
+            return strategy.prepare_with_data(tensors, applied.subjects, own[0].params)
+        return strategy.prepare(tensors)
 
 
 class _NoWriter:

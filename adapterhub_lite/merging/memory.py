@@ -54,8 +54,13 @@ def merge_states(
     return writer.state
 
 
-def check_inputs(spec: MergeSpec, models: int, *, has_base: bool) -> None:
-    """Refuse a number of models, or a base, that a strategy cannot use; raises CapabilityError."""
+def check_inputs(
+    spec: MergeSpec, models: int, *, has_base: bool, has_data: bool = False
+) -> None:
+    """Refuse a number of models, a base, or data, that a strategy cannot use.
+
+    Raises CapabilityError.
+    """
     least, most = spec.models
     if models < least or (most and models > most):
         raise CapabilityError(f"{spec.name} merges {_bounds(spec, models)}, not {models}")
@@ -67,6 +72,15 @@ def check_inputs(spec: MergeSpec, models: int, *, has_base: bool) -> None:
     if spec.base == "unused" and has_base:
         raise CapabilityError(
             f"{spec.name} makes no use of a base", hint="leave it out, or merge it as a model"
+        )
+    if ("needs-data" in spec.capabilities) != has_data:
+        raise CapabilityError(
+            f"{spec.name} makes no use of data"
+            if has_data
+            else f"{spec.name} computes with rows of data, and merges into a whole model",
+            hint="leave `data` out"
+            if has_data
+            else "give every model of a recipe its rows: {ref: …, data: {train: rows.csv}}",
         )
 
 

@@ -25,6 +25,9 @@ class MergeInput(RecipeModel):
     layers: tuple[int, int] | None = None
     """In a slice: the layers taken, from the first up to, and without, the second."""
 
+    data: DataSection | None = None
+    """The rows, as `train`, that a strategy which needs data computes with; labels are not read."""
+
     @property
     def params(self) -> dict[str, Any]:
         """The keys beside the model: parameters of the strategy for this model."""

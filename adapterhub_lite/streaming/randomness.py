@@ -1,4 +1,4 @@
-"""Random numbers by counter: each depends on its own place alone, not on chunks or threads."""
+"""Random numbers that can be begun anywhere: each depends on its place alone, not on chunks."""
 
 import hashlib
 from typing import Final
@@ -8,8 +8,8 @@ import torch
 
 LEVELS: Final = 65536
 """How many values a draw can have: probabilities are multiples of one over this."""
-PER_COUNT: Final = 16
-"""Draws that one count of the generator gives: four 64-bit words."""
+PER_WORD: Final = 4
+"""Draws that one 64-bit word of the generator gives."""
 
 
 def stream_key(*parts: str | int) -> int:
@@ -21,19 +21,21 @@ def stream_key(*parts: str | int) -> int:
 def draws(key: int, start: int, stop: int) -> torch.Tensor:
     """Return draws ``start:stop`` of a stream, as float32 whole numbers from 0 to 65535.
 
-    Philox 4x64 (Salmon et al., 2011), 16 bits a draw.
+    PCG64DXSM, numpy's choice for parallel streams: it jumps to any place, at half of Philox's cost.
+    16 bits a draw.
     """
-    first = start // PER_COUNT
-    words = -(-stop // PER_COUNT) * 4 - first * 4
-    raw = np.random.Philox(key=key, counter=first).random_raw(words)
-    skipped = start - first * PER_COUNT
+    first = start // PER_WORD
+    words = -(-stop // PER_WORD) - first
+    generator = np.random.PCG64DXSM(key).advance(first)
+    raw = generator.random_raw(words)
+    skipped = start - first * PER_WORD
     drawn = raw.astype("<u8", copy=False).view("<u2")[skipped : skipped + stop - start]
     return torch.from_numpy(drawn.astype(np.float32))
 
 
 def resolved(probability: float) -> float:
     """Return the probability that draws really have: rounded to 16 bits."""
-    return round(probability * LEVELS) / LEVELS
+    return float(round(probability * LEVELS) / LEVELS)
 
 
 def keep_mask(key: int, start: int, stop: int, probability: float) -> torch.Tensor:

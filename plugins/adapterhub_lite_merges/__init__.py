@@ -8,6 +8,7 @@ from adapterhub_lite.specs import MergeSpec
 from adapterhub_lite_merges.specs import (
     arithmetic,
     competition,
+    data_driven,
     fusion,
     interference,
     lowrank,
@@ -34,6 +35,7 @@ SPECS: Final = (
     *stock.SPECS,
     *spectral.SPECS,
     *interference.SPECS,
+    *data_driven.SPECS,
 )
 
 
