@@ -10,13 +10,13 @@ if TYPE_CHECKING:
     from adapterhub_lite.api import load, merge, open_registry, train
     from adapterhub_lite.errors import AdapterHubError
     from adapterhub_lite.inference import Predictor
-    from adapterhub_lite.merging.run import MergeResult
+    from adapterhub_lite.merging.results import MergeResult
     from adapterhub_lite.predictions import Prediction
     from adapterhub_lite.training.results import TrainResult
 
 _MODULES = {
     "AdapterHubError": "adapterhub_lite.errors",
-    "MergeResult": "adapterhub_lite.merging.run",
+    "MergeResult": "adapterhub_lite.merging.results",
     "Prediction": "adapterhub_lite.predictions",
     "Predictor": "adapterhub_lite.inference",
     "TrainResult": "adapterhub_lite.training.results",

@@ -11,7 +11,8 @@ if TYPE_CHECKING:
     from adapterhub_lite.inference import Predictor
     from adapterhub_lite.merging.adapter_plan import AdapterPlan
     from adapterhub_lite.merging.plan import MergePlan
-    from adapterhub_lite.merging.run import MergeResult, Progress
+    from adapterhub_lite.merging.results import MergeResult
+    from adapterhub_lite.merging.run import Progress
     from adapterhub_lite.merging.search import Found
     from adapterhub_lite.merging.search import Progress as SearchProgress
     from adapterhub_lite.training.events import Listener

@@ -126,10 +126,10 @@ def _searched(
 
 def _recipe(inputs: tuple[str, ...], strategy: str | None) -> dict[str, Any]:
     """Return the recipe that a file holds, or that names and a strategy stand for."""
-    from adapterhub_lite.recipes import read_recipe
-
     if len(inputs) == 1 and inputs[0].endswith((".yml", ".yaml", ".json")):
-        values = read_recipe(Path(inputs[0]))
+        from adapterhub_lite.merging.reading import read_values
+
+        values = read_values(Path(inputs[0]), ())
         return values if strategy is None else {**values, "strategy": _renamed(values, strategy)}
     if strategy is None:
         raise click.UsageError(

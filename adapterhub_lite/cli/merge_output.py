@@ -11,7 +11,7 @@ from adapterhub_lite.cli.common import emit_json
 if TYPE_CHECKING:
     from adapterhub_lite.merging.adapter_plan import AdapterPlan
     from adapterhub_lite.merging.plan import MergePlan
-    from adapterhub_lite.merging.run import MergeResult
+    from adapterhub_lite.merging.results import MergeResult
     from adapterhub_lite.merging.search import Found
 
 

@@ -51,11 +51,15 @@ def example_recipe(spec: "MergeSpec") -> dict[str, Any]:
         **({"base": "./base"} if spec.base == "needed" else {}),
         "strategy": {"name": spec.name, **_values(spec.params, 0)},
         "models": [
-            {"ref": ref, **_values(spec.model_params, number)}
+            {"ref": ref, **_values(spec.model_params, number), **_data(spec, ref)}
             for number, ref in enumerate(SHOWN_MODELS[:count])
         ],
         **({"output": {"kind": "adapter"}} if _merges_factors(spec) else {}),
     }
+
+
+def _data(spec: "MergeSpec", ref: str) -> dict[str, Any]:
+    return {"data": {"train": f"{ref}.csv"}} if "needs-data" in spec.capabilities else {}
 
 
 def example_text(spec: "MergeSpec") -> str:

@@ -113,5 +113,7 @@ def _refuse_model_parts(recipe: MergeRecipe) -> None:
             raise RecipeError(
                 f"{field!r} makes a whole model, and the output is to be an adapter", field=field
             )
+    if any(entry.data for entry in recipe.models):
+        raise RecipeError("data makes a whole model, and the output is an adapter", field="models")
     if any(entry.stage for entry in recipe.models):
         raise RecipeError("an adapter is not made of stages", field="models")

@@ -1,6 +1,7 @@
 """The models of a recipe: each opened once, in one vocabulary, under the same names."""
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from adapterhub_lite.catalogue import Catalogue
@@ -52,7 +53,13 @@ class Inputs:
         return self.opened[ref]
 
     def _open(self, ref: str) -> Opened:
-        """Open a model; an adapter that names no base that can be found is the recipe base's."""
+        """Open a model; an adapter that names no base that can be found is the recipe base's.
+
+        ``model+adapter``, as mergekit writes it, is the adapter on that very model.
+        """
+        under, plus, adapter = ref.rpartition("+")
+        if plus and not Path(ref).expanduser().exists():
+            return open_model(adapter, self._registry, self._catalogue, base=under, any_base=True)
         try:
             return open_model(ref, self._registry, self._catalogue)
         except BaseModelError:
@@ -61,8 +68,13 @@ class Inputs:
             return open_model(ref, self._registry, self._catalogue, base=self._recipe.base)
 
     def base_of(self, merged: Merged) -> Opened | None:
-        """Return the base that a merge names, else the recipe's, else the adapters' common one."""
+        """Return the base that a merge names, else the recipe's, else the adapters' common one.
+
+        A base that is a stage's result is no opened model.
+        """
         ref = merged.base or self._recipe.base
+        if ref in self._recipe.stages:
+            return None
         return self.open(ref) if ref else self._common_base(merged)
 
     def source(self, model: Opened) -> Source:
@@ -74,7 +86,7 @@ class Inputs:
         return Member(self.source(model), model.config)
 
     def aligned(
-        self, base: Opened | None, members: Sequence[Member], entries: Sequence[MergeInput]
+        self, base: Member | None, members: Sequence[Member], entries: Sequence[MergeInput]
     ) -> Alignment:
         """Bring base and models under the same names.
 
@@ -82,7 +94,7 @@ class Inputs:
         """
         found = align(
             members,
-            base=self.member(base) if base else None,
+            base=base,
             heads=self._head_rule(entries),
             missing="base" if self._recipe.missing == "base" else "refuse",
         )

@@ -54,9 +54,7 @@ def merge_states(
     return writer.state
 
 
-def check_inputs(
-    spec: MergeSpec, models: int, *, has_base: bool, has_data: bool = False
-) -> None:
+def check_inputs(spec: MergeSpec, models: int, *, has_base: bool, has_data: bool = False) -> None:
     """Refuse a number of models, a base, or data, that a strategy cannot use.
 
     Raises CapabilityError.

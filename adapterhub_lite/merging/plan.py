@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from adapterhub_lite.catalogue import Catalogue
+from adapterhub_lite.merging.data_inputs import data_files
 from adapterhub_lite.merging.engine import Settings, TensorJob
 from adapterhub_lite.merging.folder_files import FolderFiles, plan_folder_files
 from adapterhub_lite.merging.inputs import Inputs
@@ -76,17 +77,21 @@ def make_merge_plan(
         base=inputs.base,
         notices=inputs.notices,
         settings=settings,
-        digest=merge_digest(values, inputs.opened, settings),
+        digest=merge_digest(values, inputs.opened, settings, data_files(recipe)),
     )
 
 
 def merge_digest(
-    values: Mapping[str, Any], opened: Mapping[str, Opened], settings: Settings
+    values: Mapping[str, Any],
+    opened: Mapping[str, Opened],
+    settings: Settings,
+    data: Sequence[Path] = (),
 ) -> str:
     """Name a merge by its recipe and its inputs: version digests, or sizes and times of files."""
     said = {
         "recipe": values,
         "inputs": {ref: _identity(model) for ref, model in sorted(opened.items())},
+        "data": [_stamp(file) for file in data],
         "device": settings.device,
     }
     text = json.dumps(said, sort_keys=True, default=str)

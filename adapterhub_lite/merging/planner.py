@@ -6,6 +6,11 @@ from typing import Any, Final
 from adapterhub_lite.catalogue import Catalogue
 from adapterhub_lite.errors import CapabilityError, RecipeError
 from adapterhub_lite.merging.alignment import Member
+from adapterhub_lite.merging.data_inputs import (
+    refuse_data_in_slices,
+    require_one_setting,
+    with_subjects,
+)
 from adapterhub_lite.merging.engine import Applied, Settings, TensorJob
 from adapterhub_lite.merging.inputs import Inputs
 from adapterhub_lite.merging.layer_scaling import layer_factor
@@ -50,7 +55,7 @@ class Planner:
         recipe = self._recipe
         dtype = recipe.output.dtype
         jobs = self._module_jobs() if recipe.modules else self._jobs(recipe, "", dtype)
-        self._rules.refuse_unused()
+        self._inputs.tell(self._rules.refuse_unused())
         return jobs
 
     def _module_jobs(self) -> list[TensorJob]:
@@ -64,7 +69,9 @@ class Planner:
                 own = under_prefix(piece.drafts, prefix)
                 if not own:
                     raise RecipeError(f"{where[:-1]!r}: no tensor's name begins with {prefix}.")
-                jobs |= {draft.name: self._job(draft, piece, inherited, dtype) for draft in own}
+                made = [self._job(draft, piece, inherited, dtype) for draft in own]
+                require_one_setting(piece.applied, made)
+                jobs |= {job.name: job for job in made}
         reference = self._inputs.source(self._inputs.base or self._inputs.models[0])
         rest = reference.tensors.keys() - jobs.keys()
         jobs |= {name: _copy(Origin(reference, name), name, dtype) for name in rest}
@@ -73,7 +80,9 @@ class Planner:
     def _jobs(self, merged: Merged, where: str, dtype: str | None) -> list[TensorJob]:
         jobs = []
         for piece in self._pieces(merged, where):
-            jobs += [self._job(draft, piece, merged, dtype) for draft in piece.drafts]
+            made = [self._job(draft, piece, merged, dtype) for draft in piece.drafts]
+            require_one_setting(piece.applied, made)
+            jobs += made
         return sorted(jobs, key=lambda job: job.name)
 
     def _job(self, draft: Draft, piece: Piece, merged: Merged, dtype: str | None) -> TensorJob:
@@ -108,8 +117,11 @@ class Planner:
         if not merged.models:
             raise RecipeError(f"'{where}models' is missing", field=f"{where}models")
         applied, level = self._applied(merged.strategy, f"{where}strategy")
-        base = self._inputs.base_of(merged)
-        _check(applied, len(merged.models), base is not None)
+        base = self._base(merged)
+        has_data = any(entry.data for entry in merged.models)
+        _check(applied, len(merged.models), base is not None, has_data)
+        if has_data:
+            applied = with_subjects(applied, merged.models, self._inputs, self._catalogue, where)
         each = [(f"{where}models.{n}", entry.params) for n, entry in enumerate(merged.models)]
         parameters = Parameters(applied, [level], each, self._rules)
         members = [self._member(entry) for entry in merged.models]
@@ -130,10 +142,10 @@ class Planner:
 
     def _cut(self, entry: MergeSlice, merged: Merged, where: str) -> Cut:
         count = equal_counts([model.layers for model in entry.models], where)
-        base = self._inputs.open(entry.base) if entry.base else self._inputs.base_of(merged)
+        base = self._named(entry.base) if entry.base else self._base(merged)
         return Cut(
             sources=[self._member(model).source for model in entry.models],
-            base=self._inputs.source(base) if base else None,
+            base=base.source if base else None,
             firsts=[model.layers[0] for model in entry.models if model.layers],
             count=count,
         )
@@ -145,6 +157,7 @@ class Planner:
         own = f"{where}.strategy" if entry.strategy else f"{above}strategy"
         applied, level = self._applied(part, own)
         base = bool(drafts and drafts[0].base)
+        refuse_data_in_slices(applied, entry.models, where)
         _check(applied, len(entry.models), base)
         each = [(f"{where}.models.{n}", model.params) for n, model in enumerate(entry.models)]
         shared = [(f"{where}.params", entry.params), level]
@@ -162,6 +175,21 @@ class Planner:
             )
         return Applied(spec, self._catalogue.implementation(spec)), (where, part.params)
 
+    def _base(self, merged: Merged) -> Member | None:
+        """Return the base that a merge names, else the recipe's: a model, or a stage's result."""
+        inherited = self._recipe.base
+        if inherited in self._recipe.stages and merged in self._recipe.stages.values():
+            inherited = None  # a stage does not rest on a stage unless it says so
+        if name := merged.base or inherited:
+            return self._named(name)
+        common = self._inputs.base_of(merged)
+        return self._inputs.member(common) if common else None
+
+    def _named(self, name: str) -> Member:
+        if name in self._recipe.stages:
+            return Member(self._stage(name))
+        return self._inputs.member(self._inputs.open(name))
+
     def _member(self, entry: MergeInput) -> Member:
         if entry.stage is not None:
             return Member(self._stage(entry.stage))
@@ -175,13 +203,13 @@ class Planner:
         return self._stages[name]
 
 
-def _check(applied: Applied, models: int, has_base: bool) -> None:
-    """Refuse a number of models that the strategy does not take, or a base that is missing.
+def _check(applied: Applied, models: int, has_base: bool, has_data: bool = False) -> None:
+    """Refuse a number of models that the strategy does not take, a base or data that is missing.
 
     A base that it makes no use of is still the one whose names, config and tokenizer count.
     """
     used = has_base and applied.spec.base != "unused"
-    check_inputs(applied.spec, models, has_base=used)
+    check_inputs(applied.spec, models, has_base=used, has_data=has_data)
 
 
 def _inherit(section: Merged, recipe: MergeRecipe) -> Merged:

@@ -6,10 +6,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from adapterhub_lite.catalogue import Catalogue
+from adapterhub_lite.errors import RecipeError
 from adapterhub_lite.merging.adapter_plan import AdapterPlan, make_adapter_plan
 from adapterhub_lite.merging.engine import Settings
 from adapterhub_lite.merging.plan import MergePlan, make_merge_plan
-from adapterhub_lite.recipes import MergeRecipe, apply_overrides, read_recipe, validate
+from adapterhub_lite.recipes import MergeRecipe, apply_overrides, validate
+from adapterhub_lite.recipes.loading import read_documents
 from adapterhub_lite.recipes.mergekit import from_mergekit, is_mergekit
 
 if TYPE_CHECKING:
@@ -37,10 +39,17 @@ def plan_recipe(
 
 def read_values(recipe: Mapping[str, Any] | Path | str, overrides: Iterable[str]) -> dict[str, Any]:
     """Return the values of a recipe, ours or mergekit's, with ``a.b=value`` laid over them."""
-    values = dict(recipe) if isinstance(recipe, Mapping) else read_recipe(Path(recipe))
-    if is_mergekit(values):
-        values = from_mergekit(values)
+    content: Any = dict(recipe) if isinstance(recipe, Mapping) else _read(Path(recipe))
+    values = from_mergekit(content) if is_mergekit(content) else content
+    if not isinstance(values, dict):
+        raise RecipeError(f"{recipe} is no recipe: a recipe is a mapping of keys to values")
     return apply_overrides(values, map(_of_the_strategy, overrides))
+
+
+def _read(file: Path) -> Any:
+    """Return a file's document, or several as a list: mergekit-multi has one for each merge."""
+    documents = read_documents(file)
+    return documents[0] if len(documents) == 1 else documents
 
 
 def _of_the_strategy(override: str) -> str:

@@ -34,7 +34,9 @@ def check_stages(recipe: MergeRecipe) -> None:
 
 
 def _follow(recipe: MergeRecipe, merges: Iterable[Merged], above: tuple[str, ...]) -> None:
+    merges = list(merges)
     names = {entry.name for merged in merges for entry in _merged(merged, "") if entry.is_stage}
+    names |= {merged.base for merged in merges if merged.base in recipe.stages and merged.base}
     for name in sorted(names):
         if name not in recipe.stages:
             near = nearest_name(name, recipe.stages)

@@ -2,9 +2,8 @@
 
 import os
 import shutil
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -18,6 +17,7 @@ from adapterhub_lite.merging.engine import TensorJob, run_jobs
 from adapterhub_lite.merging.folder import write_folder
 from adapterhub_lite.merging.plan import MergePlan
 from adapterhub_lite.merging.publishing import draft_of
+from adapterhub_lite.merging.results import MergeResult
 from adapterhub_lite.merging.writer import FolderWriter, lay_out, total_bytes
 from adapterhub_lite.recipes.merge import parse_size
 from adapterhub_lite.streaming.headers import read_model_headers
@@ -30,23 +30,6 @@ SPARE_BYTES: Final = 64 * 2**20
 
 Progress = Callable[[int, int], None]
 """Called with the bytes of the output that are merged, and all of them."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class MergeResult:
-    """What came of a merge: the folder it was written to, the version it was published as.
-
-    ``tensors`` is how many were merged and ``written`` the bytes they take; ``resumed`` counts
-    those that an earlier, interrupted run of the same merge had finished.
-    """
-
-    plan: MergePlan | AdapterPlan
-    folder: Path | None
-    version: "Version | None"
-    notices: Sequence[str]
-    tensors: int
-    written: int
-    resumed: int = 0
 
 
 def run_merge(

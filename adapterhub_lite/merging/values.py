@@ -47,15 +47,23 @@ class Rules:
     asked: set[tuple[str, str]] = field(default_factory=set)
     hit: set[tuple[str, str]] = field(default_factory=set)
 
-    def refuse_unused(self) -> None:
-        """Raise RecipeError for a pattern that no tensor matches: it would silently do nothing."""
+    def refuse_unused(self) -> list[str]:
+        """Raise RecipeError for a pattern that no tensor matches: it would silently do nothing.
+
+        Returns a notice for each that is only a net for what may be there: ``rest``, and parts of
+        names as mergekit writes them.
+        """
+        notices = []
         for where, pattern in sorted(self.asked - self.hit):
-            raise RecipeError(
-                f"{where!r}: no tensor matches {pattern!r}",
-                field=where,
-                hint="patterns are embeddings, layers, norm, head, rest, a tensor's name, "
-                "a form with *, or /a regular expression/",
-            )
+            if pattern != REST and not pattern.startswith(CONTAINS):
+                raise RecipeError(
+                    f"{where!r}: no tensor matches {pattern!r}",
+                    field=where,
+                    hint="patterns are embeddings, layers, norm, head, rest, a tensor's name, "
+                    "a form with *, or /a regular expression/",
+                )
+            notices.append(f"{where}: no tensor is left for {pattern!r}")
+        return notices
 
 
 def resolve(value: Any, place: Place, where: str, rules: Rules) -> Any:

@@ -18,12 +18,22 @@ M = TypeVar("M", bound=BaseModel)
 
 def read_recipe(path: Path) -> dict[str, Any]:
     """Read a recipe's YAML; raises RecipeError when it is absent, no YAML, or no mapping."""
+    content = read_documents(path)
+    if len(content) > 1:
+        raise RecipeError(f"{path} holds {len(content)} documents: a recipe is one")
+    if not content or not isinstance(content[0], dict):
+        raise RecipeError(f"{path} is no recipe: a recipe is a mapping of keys to values")
+    return content[0]
+
+
+def read_documents(path: Path) -> list[Any]:
+    """Read every document of a YAML file; raises RecipeError when it is absent or no YAML."""
     try:
         with path.open("rb") as stream:
             raw = stream.read(MAX_RECIPE_BYTES + 1)
         if len(raw) > MAX_RECIPE_BYTES:
             raise RecipeError(f"{path} is over 1 MiB: that is no recipe")
-        content = _parse_yaml(raw.decode("utf-8"))
+        return _parse_documents(raw.decode("utf-8"))
     except FileNotFoundError:
         raise RecipeError(f"no recipe file {path}") from None
     except IsADirectoryError:
@@ -32,9 +42,6 @@ def read_recipe(path: Path) -> dict[str, Any]:
         raise RecipeError(f"{path} is not UTF-8 text (byte {error.start})") from error
     except _NotYamlError as error:
         raise RecipeError(f"{path} is no valid YAML: {error}") from error
-    if not isinstance(content, dict):
-        raise RecipeError(f"{path} is no recipe: a recipe is a mapping of keys to values")
-    return content
 
 
 class _NotYamlError(Exception):
@@ -42,11 +49,19 @@ class _NotYamlError(Exception):
 
 
 def _parse_yaml(text: str) -> Any:
+    """Read one document of plain YAML; raises _NotYamlError."""
+    documents = _parse_documents(text)
+    if len(documents) > 1:
+        raise _NotYamlError("it has more than one document")
+    return documents[0] if documents else None
+
+
+def _parse_documents(text: str) -> list[Any]:
     """Read plain YAML: no tags that make objects, and no key twice; raises _NotYamlError."""
     import yaml
 
     try:
-        return yaml.load(text, Loader=_strict_loader())  # noqa: S506 - a subclass of SafeLoader
+        return list(yaml.load_all(text, Loader=_strict_loader()))
     except yaml.YAMLError as error:
         raise _NotYamlError(_yaml_problem(error)) from error
     except RecursionError as error:
@@ -186,6 +201,8 @@ def _dotted(model: type[BaseModel], fault: ErrorDetails, where: str) -> str:
 def _known_keys(model: type[BaseModel], path: Sequence[str]) -> list[str]:
     """Return the keys of the model at ``path``, walking through nested models."""
     for part in path:
+        if part.isdigit():  # a place in a list, whose model its field names
+            continue
         field = model.model_fields.get(part)
         nested = _nested_model(field.annotation) if field else None
         if nested is None:

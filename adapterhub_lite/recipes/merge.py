@@ -77,7 +77,7 @@ class Merged(RecipeModel):
     """What is merged, and how: a recipe's own, or a stage's."""
 
     base: str | None = Field(default=None, min_length=1)
-    """The model that all were trained from: a folder, a hub id or a registry reference."""
+    """The model that all were trained from: a folder, a hub id, a registry reference or a stage."""
 
     strategy: Part | None = None
     """How models become one: a name, or a mapping with `name` and parameters.

@@ -13,10 +13,12 @@ from adapterhub_lite import errors
 
 EXPORTED = [
     "AdapterHubError",
+    "MergeResult",
     "Prediction",
     "Predictor",
     "TrainResult",
     "load",
+    "merge",
     "open_registry",
     "train",
 ]

@@ -43,7 +43,7 @@ def test_nearswap_refuses_what_it_cannot_swap_by() -> None:
         merge("nearswap", base, models[:1])
     with pytest.raises(RecipeError, match=r"nearswap\.t"):
         merge("nearswap", base, models[:1], t=-0.1)
-    with pytest.raises(CapabilityError, match="1 models"):
+    with pytest.raises(CapabilityError, match="exactly 1 model,"):
         merge("nearswap", base, models, t=0.1)
 
 

@@ -131,6 +131,56 @@ def test_a_stage_is_as_if_it_had_been_written(models: list[str], merge: Merge) -
         assert close(found[name], (2 * stage + three[name]) / 3)
 
 
+def test_a_stage_can_be_the_base(models: list[str], merge: Merge) -> None:
+    found = merge(
+        {
+            "stages": {"mean": {"strategy": "linear", "models": models[:2]}},
+            "base": "mean",
+            "strategy": {"name": "task_arithmetic", "weight": 0.5},
+            "models": [models[2]],
+        }
+    )
+    a, b, c = (doubles(Path(ref)) for ref in models[:3])
+    for name in a:
+        mean = (a[name] + b[name]) / 2
+        assert close(found[name], mean + 0.5 * (c[name] - mean))
+
+
+def test_several_documents_are_mergekits_merges_of_merges(
+    models: list[str], tmp_path: Path
+) -> None:
+    file = tmp_path / "multi.yml"
+    file.write_text(
+        f"name: first\nmerge_method: linear\nmodels:\n- model: {models[0]}\n- model: {models[1]}\n"
+        f"---\nmerge_method: linear\nmodels:\n- model: first\n- model: {models[2]}\n"
+        "parameters: {weight: 1.0}\n"
+    )
+    adapterhub_lite.merge(file, out=tmp_path / "out")
+    a, b, c = (doubles(Path(ref)) for ref in models[:3])
+    for name, value in read_state(tmp_path / "out").items():
+        assert close(value, ((a[name] + b[name]) / 2 + c[name]) / 2)
+
+
+def test_an_adapter_on_a_model_as_mergekit_writes_it(
+    models: list[str], merge: Merge, tmp_path: Path
+) -> None:
+    from peft import LoraConfig, PeftModel, get_peft_model
+
+    from adapterhub_lite.tuners.wrapping import quiet_peft
+
+    torch.manual_seed(0)
+    with quiet_peft():
+        config = LoraConfig(target_modules=["q_proj"], init_lora_weights=False)
+        adapted = get_peft_model(AutoModelForCausalLM.from_pretrained(models[0]), config)
+        adapted.save_pretrained(tmp_path / "adapter")
+    other = AutoModelForCausalLM.from_pretrained(models[1])
+    with quiet_peft():
+        whole = PeftModel.from_pretrained(other, tmp_path / "adapter").merge_and_unload()
+    found = merge({"strategy": "passthrough", "models": [f"{models[1]}+{tmp_path / 'adapter'}"]})
+    expected = whole.state_dict()
+    assert all(torch.allclose(found[name], expected[name], atol=1e-6) for name in found)
+
+
 def test_task_vectors_are_scaled_by_depth(models: list[str], merge: Merge) -> None:
     base, other = (doubles(Path(ref)) for ref in models[:2])
     found = merge(

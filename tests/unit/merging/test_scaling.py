@@ -48,7 +48,7 @@ def test_expo_without_a_step_is_the_model_to_the_last_bit() -> None:
 def test_strategies_of_one_model_refuse_two(strategy: str) -> None:
     base, models = grid_models(2, SHAPE)
 
-    with pytest.raises(CapabilityError, match="1 models"):
+    with pytest.raises(CapabilityError, match="exactly 1 model,"):
         merge(strategy, base, models)
 
 

@@ -48,7 +48,7 @@ def test_merge_keys_work_and_ones_own_win(write_recipe: Any) -> None:
         ("# nothing\n", "a recipe is a mapping"),
         ("- base: minilm\n", "a recipe is a mapping"),
         ("minilm\n", "a recipe is a mapping"),
-        ("a: 1\n---\nb: 2\n", "is no valid YAML: found another document (line 2, column 1)"),
+        ("a: 1\n---\nb: 2\n", "holds 2 documents: a recipe is one"),
     ],
 )
 def test_what_is_no_recipe(write_recipe: Any, text: str, reason: str) -> None:
