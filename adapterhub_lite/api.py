@@ -9,7 +9,7 @@ from adapterhub_lite.plugins import get_catalogue
 
 if TYPE_CHECKING:
     from adapterhub_lite.inference import Predictor
-    from adapterhub_lite.merging.adapter_plan import AdapterPlan
+    from adapterhub_lite.merging.adapters.plan import AdapterPlan
     from adapterhub_lite.merging.plan import MergePlan
     from adapterhub_lite.merging.results import MergeResult
     from adapterhub_lite.merging.run import Progress

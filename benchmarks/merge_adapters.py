@@ -21,8 +21,8 @@ os.environ.setdefault("HF_HUB_OFFLINE", "1")
 import torch
 from peft import LoraConfig, get_peft_model
 
-from adapterhub_lite.merging.adapter_files import read_lora_folder
-from adapterhub_lite.merging.adapters import merge_adapters, merge_factors
+from adapterhub_lite.merging.adapters.files import read_lora_folder
+from adapterhub_lite.merging.adapters.merge import merge_adapters, merge_factors
 from adapterhub_lite.merging.engine import Applied
 from adapterhub_lite.merging.memory import split_params
 from adapterhub_lite.plugins import load_catalogue

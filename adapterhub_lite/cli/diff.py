@@ -12,7 +12,7 @@ from adapterhub_lite.cli.common import json_option, settings, shared_options
 
 if TYPE_CHECKING:
     from adapterhub_lite.catalogue import Catalogue
-    from adapterhub_lite.merging.diagnostics import Diagnosis
+    from adapterhub_lite.merging.diagnosis.diagnose import Diagnosis
     from adapterhub_lite.merging.opening import Opened
     from adapterhub_lite_registry import Registry
 
@@ -67,7 +67,7 @@ def diff(
 
     diagnosis, notices = _diagnose(refs, base, threads)
     if picture is not None:
-        from adapterhub_lite.merging.picture import diagnosis_png
+        from adapterhub_lite.merging.diagnosis.picture import diagnosis_png
 
         picture.write_bytes(diagnosis_png(diagnosis))
     if as_json:
@@ -81,9 +81,9 @@ def _diagnose(
 ) -> "tuple[Diagnosis, list[str]]":
     """Return the comparison, and what is not to pass in silence."""
     from adapterhub_lite import api
-    from adapterhub_lite.merging.alignment import Member
-    from adapterhub_lite.merging.comparable import under_common_names
-    from adapterhub_lite.merging.diagnostics import diagnose
+    from adapterhub_lite.merging.alignment.align import Member
+    from adapterhub_lite.merging.diagnosis.comparable import under_common_names
+    from adapterhub_lite.merging.diagnosis.diagnose import diagnose
     from adapterhub_lite.merging.engine import Settings
     from adapterhub_lite.merging.opening import open_model
     from adapterhub_lite.plugins import get_catalogue

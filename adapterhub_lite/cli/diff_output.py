@@ -10,10 +10,10 @@ from typing import Final
 import click
 
 from adapterhub_lite.cli.common import emit_json, print_table
-from adapterhub_lite.merging.diagnostics import Diagnosis, Line, Part, Square
-from adapterhub_lite.merging.effective_rank import SIDE
-from adapterhub_lite.merging.hints import hints, letter
-from adapterhub_lite.merging.interference import TOP
+from adapterhub_lite.merging.diagnosis.diagnose import Diagnosis, Line, Part, Square
+from adapterhub_lite.merging.diagnosis.effective_rank import SIDE
+from adapterhub_lite.merging.diagnosis.hints import hints, letter
+from adapterhub_lite.merging.diagnosis.interference import TOP
 
 MAX_COLUMNS: Final = 4
 """Of more models, a layer's line says the least and the most."""

@@ -8,8 +8,8 @@ import click
 from adapterhub_lite.cli.common import emit_json, json_option, settings, shared_options
 
 if TYPE_CHECKING:
-    from adapterhub_lite.merging.adapter_output import AdapterType
-    from adapterhub_lite.merging.extraction_run import Extracted
+    from adapterhub_lite.merging.adapters.output import AdapterType
+    from adapterhub_lite.merging.extraction.run import Extracted
 
 WORST = 5
 
@@ -59,7 +59,7 @@ def extract_lora(
     from adapterhub_lite import api
     from adapterhub_lite.cli.progress import counting
     from adapterhub_lite.errors import UserError
-    from adapterhub_lite.merging.extraction_run import extract_adapter, require_choice
+    from adapterhub_lite.merging.extraction.run import extract_adapter, require_choice
     from adapterhub_lite.plugins import get_catalogue
 
     if save_rest and allow_rest:

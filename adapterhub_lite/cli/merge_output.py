@@ -9,7 +9,7 @@ import click
 from adapterhub_lite.cli.common import emit_json
 
 if TYPE_CHECKING:
-    from adapterhub_lite.merging.adapter_plan import AdapterPlan
+    from adapterhub_lite.merging.adapters.plan import AdapterPlan
     from adapterhub_lite.merging.plan import MergePlan
     from adapterhub_lite.merging.results import MergeResult
     from adapterhub_lite.merging.search import Found
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 def show_plan(plan: "MergePlan | AdapterPlan", as_json: bool) -> None:
     """Print what a merge will do."""
-    from adapterhub_lite.merging.adapter_plan import AdapterPlan
+    from adapterhub_lite.merging.adapters.plan import AdapterPlan
 
     if isinstance(plan, AdapterPlan):
         _show_adapters(plan, as_json)

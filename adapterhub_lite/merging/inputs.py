@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING, Any, cast
 
 from adapterhub_lite.catalogue import Catalogue
 from adapterhub_lite.errors import BaseModelError, RecipeError
-from adapterhub_lite.merging.aligned_heads import HeadRule
-from adapterhub_lite.merging.alignment import Alignment, Member, align
+from adapterhub_lite.merging.alignment.align import Alignment, Member, align
+from adapterhub_lite.merging.alignment.heads import HeadRule
 from adapterhub_lite.merging.opening import Opened, open_model
 from adapterhub_lite.merging.recipe_entries import check_stages, entries_of
-from adapterhub_lite.merging.vocabulary import Vocabulary, plan_vocabulary
+from adapterhub_lite.merging.vocabulary.vocabulary import Vocabulary, plan_vocabulary
 from adapterhub_lite.recipes.merge import Merged, MergeInput, MergeRecipe
 from adapterhub_lite.streaming.sources import Source
 

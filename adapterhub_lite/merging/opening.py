@@ -17,10 +17,10 @@ from adapterhub_lite.errors import (
 from adapterhub_lite.inference.artifact import ARTIFACT_FILE, ArtifactInfo, read_artifact_info
 from adapterhub_lite.inference.loading import find_base, is_path
 from adapterhub_lite.specs import ResolvedBase
-from adapterhub_lite.streaming.adapter_files import CONFIG as ADAPTER_CONFIG
-from adapterhub_lite.streaming.adapter_files import read_adapter_files
-from adapterhub_lite.streaming.adapter_kinds import refuse_other_kinds
-from adapterhub_lite.streaming.adapters import open_adapter
+from adapterhub_lite.streaming.adapters.files import CONFIG as ADAPTER_CONFIG
+from adapterhub_lite.streaming.adapters.files import read_adapter_files
+from adapterhub_lite.streaming.adapters.kinds import refuse_other_kinds
+from adapterhub_lite.streaming.adapters.source import open_adapter
 from adapterhub_lite.streaming.quantised import QuantisedSource
 from adapterhub_lite.streaming.sources import FolderSource, Source
 

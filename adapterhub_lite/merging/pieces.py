@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from adapterhub_lite.errors import MergeError, RecipeError
-from adapterhub_lite.merging.alignment import Alignment
+from adapterhub_lite.merging.alignment.align import Alignment
 from adapterhub_lite.merging.engine import Applied
 from adapterhub_lite.merging.parameters import Parameters
 from adapterhub_lite.merging.values import Place

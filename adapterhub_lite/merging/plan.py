@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from adapterhub_lite.catalogue import Catalogue
 from adapterhub_lite.merging.data_inputs import data_files
 from adapterhub_lite.merging.engine import Settings, TensorJob
-from adapterhub_lite.merging.folder_files import FolderFiles, plan_folder_files
+from adapterhub_lite.merging.folder.files import FolderFiles, plan_folder_files
 from adapterhub_lite.merging.inputs import Inputs
 from adapterhub_lite.merging.opening import Opened
 from adapterhub_lite.merging.planner import Planner

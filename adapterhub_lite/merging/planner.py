@@ -5,7 +5,7 @@ from typing import Any, Final
 
 from adapterhub_lite.catalogue import Catalogue
 from adapterhub_lite.errors import CapabilityError, RecipeError
-from adapterhub_lite.merging.alignment import Member
+from adapterhub_lite.merging.alignment.align import Member
 from adapterhub_lite.merging.data_inputs import (
     refuse_data_in_slices,
     require_one_setting,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from adapterhub_lite.catalogue import Catalogue
 from adapterhub_lite.errors import RecipeError
-from adapterhub_lite.merging.adapter_plan import AdapterPlan, make_adapter_plan
+from adapterhub_lite.merging.adapters.plan import AdapterPlan, make_adapter_plan
 from adapterhub_lite.merging.engine import Settings
 from adapterhub_lite.merging.plan import MergePlan, make_merge_plan
 from adapterhub_lite.recipes import MergeRecipe, apply_overrides, validate

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from adapterhub_lite.merging.adapter_plan import AdapterPlan
+    from adapterhub_lite.merging.adapters.plan import AdapterPlan
     from adapterhub_lite.merging.plan import MergePlan
     from adapterhub_lite_registry import Version
 

@@ -11,10 +11,10 @@ from filelock import FileLock, Timeout
 
 from adapterhub_lite.catalogue import Catalogue
 from adapterhub_lite.errors import MergeError, StorageError, UserError
-from adapterhub_lite.merging.adapter_plan import AdapterPlan
-from adapterhub_lite.merging.adapter_run import run_adapter_plan
+from adapterhub_lite.merging.adapters.plan import AdapterPlan
+from adapterhub_lite.merging.adapters.run import run_adapter_plan
 from adapterhub_lite.merging.engine import TensorJob, run_jobs
-from adapterhub_lite.merging.folder import write_folder
+from adapterhub_lite.merging.folder.write import write_folder
 from adapterhub_lite.merging.plan import MergePlan
 from adapterhub_lite.merging.publishing import draft_of
 from adapterhub_lite.merging.results import MergeResult

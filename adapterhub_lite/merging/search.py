@@ -17,7 +17,7 @@ from adapterhub_lite.errors import MergeError, MissingDependencyError, RecipeErr
 from adapterhub_lite.evaluation import evaluate_scored, fitting_metrics, require_known_labels
 from adapterhub_lite.inference.loading import load_predictor
 from adapterhub_lite.inference.predictor import Predictor
-from adapterhub_lite.merging.adapter_plan import AdapterPlan
+from adapterhub_lite.merging.adapters.plan import AdapterPlan
 from adapterhub_lite.merging.plan import MergePlan
 from adapterhub_lite.merging.reading import plan_recipe
 from adapterhub_lite.merging.run import run_merge

@@ -11,9 +11,9 @@ from typing import Any, Final, Protocol
 import torch
 
 from adapterhub_lite.errors import BaseModelError, CapabilityError
+from adapterhub_lite.streaming.adapters.orientation import CONV1D, LAYERS
 from adapterhub_lite.streaming.headers import StoredTensor, TensorShape
 from adapterhub_lite.streaming.nf4 import STATE, nf4_parts, read_nf4
-from adapterhub_lite.streaming.orientation import CONV1D, LAYERS
 from adapterhub_lite.streaming.sources import TORCH_TYPES, TYPE_NAMES, FolderSource
 
 PER_STEP: Final = 7.874015718698502e-3

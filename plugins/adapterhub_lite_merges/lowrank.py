@@ -7,7 +7,12 @@ from typing import Any
 import torch
 
 from adapterhub_lite.errors import CapabilityError
-from adapterhub_lite.merging.lowrank import Basis, concatenate, recompress, require_same_shape
+from adapterhub_lite.merging.adapters.lowrank import (
+    Basis,
+    concatenate,
+    recompress,
+    require_same_shape,
+)
 from adapterhub_lite.streaming.factors import Compressed, Factors, RankChoice
 from adapterhub_lite.streaming.selection import top_magnitudes
 

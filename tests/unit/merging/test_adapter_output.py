@@ -14,10 +14,10 @@ from adapterhub_lite.deployment import ImportChoices, import_folder
 from adapterhub_lite.errors import MergeError, RecipeError
 from adapterhub_lite.inference.artifact import read_artifact_info
 from adapterhub_lite.inference.loading import load_predictor
-from adapterhub_lite.merging.adapter_output import AdapterContent, write_lora
-from adapterhub_lite.merging.adapters import MergedAdapter, merge_adapters
-from adapterhub_lite.merging.lowrank import recompress
-from adapterhub_lite.merging.updates import compress
+from adapterhub_lite.merging.adapters.lowrank import recompress
+from adapterhub_lite.merging.adapters.merge import MergedAdapter, merge_adapters
+from adapterhub_lite.merging.adapters.output import AdapterContent, write_lora
+from adapterhub_lite.merging.adapters.updates import compress
 from adapterhub_lite.plugins import load_catalogue
 from adapterhub_lite.streaming.factors import Factors, RankChoice
 from tests.unit.merging.lora_folders import adapted, model_of, outputs, tiny_base, write_adapter

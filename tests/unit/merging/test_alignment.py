@@ -10,8 +10,8 @@ import torch
 from safetensors.torch import save_file
 
 from adapterhub_lite.errors import MergeError
-from adapterhub_lite.merging.alignment import Alignment, Member, align
-from adapterhub_lite.streaming.adapters import open_adapter
+from adapterhub_lite.merging.alignment.align import Alignment, Member, align
+from adapterhub_lite.streaming.adapters.source import open_adapter
 from adapterhub_lite.streaming.sources import Source, StateSource
 from adapterhub_lite.streaming.tensors import MergeTensor, Origin
 

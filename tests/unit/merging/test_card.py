@@ -9,8 +9,8 @@ import pytest
 import yaml
 
 from adapterhub_lite.inference.artifact import ArtifactInfo
-from adapterhub_lite.merging.card import MergeCard, card_text, write_card
-from adapterhub_lite.merging.folder_files import FolderFiles
+from adapterhub_lite.merging.folder.card import MergeCard, card_text, write_card
+from adapterhub_lite.merging.folder.files import FolderFiles
 from adapterhub_lite.merging.opening import Opened
 from adapterhub_lite.recipes.merge import MergeRecipe
 from adapterhub_lite.specs import Head, MergeSpec

@@ -12,11 +12,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from adapterhub_lite.errors import CapabilityError, MergeError
-from adapterhub_lite.merging import effective_rank
-from adapterhub_lite.merging.diagnostics import Diagnosis, Part, diagnose
+from adapterhub_lite.merging.diagnosis import effective_rank
+from adapterhub_lite.merging.diagnosis.diagnose import Diagnosis, Part, diagnose
+from adapterhub_lite.merging.diagnosis.hints import RULES, hints, letter
+from adapterhub_lite.merging.diagnosis.picture import diagnosis_png
 from adapterhub_lite.merging.engine import Settings
-from adapterhub_lite.merging.hints import RULES, hints, letter
-from adapterhub_lite.merging.picture import diagnosis_png
 from adapterhub_lite.plugins import get_catalogue
 from adapterhub_lite.streaming.headers import TensorShape
 from adapterhub_lite.streaming.sources import Source, StateSource

@@ -8,10 +8,10 @@ import pytest
 import torch
 
 from adapterhub_lite.errors import CapabilityError, MergeError
-from adapterhub_lite.merging.adapter_output import AdapterContent, write_lora
-from adapterhub_lite.merging.extraction import Extraction, extract_lora, kind_by_name
-from adapterhub_lite.merging.extraction_output import Rest, adapter_content, beside_factors
-from adapterhub_lite.merging.module_kinds import kinds_of_model
+from adapterhub_lite.merging.adapters.output import AdapterContent, write_lora
+from adapterhub_lite.merging.extraction.extract import Extraction, extract_lora, kind_by_name
+from adapterhub_lite.merging.extraction.module_kinds import kinds_of_model
+from adapterhub_lite.merging.extraction.output import Rest, adapter_content, beside_factors
 from adapterhub_lite.streaming.factors import RankChoice
 from adapterhub_lite.streaming.sources import FolderSource, Source, StateSource
 from adapterhub_lite.transformer import quiet_transformers

@@ -14,7 +14,7 @@ from adapterhub_lite.deployment.baking import bake
 from adapterhub_lite.errors import BaseModelError, CapabilityError, DataError, UserError
 from adapterhub_lite.inference.artifact import read_artifact_info
 from adapterhub_lite.inference.loading import load_predictor
-from adapterhub_lite.merging.extraction_run import extract_adapter
+from adapterhub_lite.merging.extraction.run import extract_adapter
 from adapterhub_lite.plugins import load_catalogue
 from adapterhub_lite.streaming.factors import RankChoice
 from tests.unit.merging.lora_folders import adapted, tiny_base, write_adapter

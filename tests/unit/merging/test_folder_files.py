@@ -8,7 +8,7 @@ import pytest
 from transformers import AutoTokenizer
 
 from adapterhub_lite.errors import BaseModelError, CapabilityError, RecipeError
-from adapterhub_lite.merging.folder_files import write_folder_files
+from adapterhub_lite.merging.folder.files import write_folder_files
 from adapterhub_lite.recipes.merge import TokenizerSection
 from tests.unit.merging.versions import (
     ONE,

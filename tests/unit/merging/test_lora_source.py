@@ -16,7 +16,7 @@ from peft import IA3Config, LoraConfig, PeftModel, PrefixTuningConfig, get_peft_
 from safetensors.torch import load_file, save_file
 
 from adapterhub_lite.errors import BaseModelError, CapabilityError, UserError
-from adapterhub_lite.streaming.adapters import AdapterSource, open_adapter
+from adapterhub_lite.streaming.adapters.source import AdapterSource, open_adapter
 from adapterhub_lite.streaming.sources import FolderSource
 from adapterhub_lite.streaming.tensors import Chunk, MergeTensor, Origin
 from adapterhub_lite.testing import write_tiny_model

@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from adapterhub_lite.errors import MergeError
-from adapterhub_lite.merging.lowrank import concatenate, recompress
-from adapterhub_lite.merging.randomised import approximate
+from adapterhub_lite.merging.adapters.lowrank import concatenate, recompress
+from adapterhub_lite.merging.adapters.randomised import approximate
 from adapterhub_lite.streaming.factors import Factors, RankChoice, no_change
 
 

@@ -10,7 +10,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from adapterhub_lite.errors import AdapterHubError, BaseModelError, CapabilityError, MergeError
-from adapterhub_lite.merging.adapters import MergedAdapter, merge_adapters
+from adapterhub_lite.merging.adapters.merge import MergedAdapter, merge_adapters
 from adapterhub_lite.merging.engine import Settings
 from adapterhub_lite.plugins import load_catalogue
 from adapterhub_lite.streaming.factors import RankChoice

@@ -23,7 +23,7 @@ from adapterhub_lite.inference.artifact import ArtifactInfo, NeededBase, write_a
 from adapterhub_lite.merging.opening import Opened, open_model
 from adapterhub_lite.plugins import load_catalogue
 from adapterhub_lite.specs import Head, ResolvedBase
-from adapterhub_lite.streaming.adapters import AdapterSource
+from adapterhub_lite.streaming.adapters.source import AdapterSource
 from adapterhub_lite.streaming.quantised import QuantisedSource
 from adapterhub_lite.streaming.sources import FolderSource
 from adapterhub_lite.testing import write_tiny_model

@@ -14,7 +14,7 @@ from transformers import AutoConfig, AutoModelForSequenceClassification, AutoTok
 import adapterhub_lite
 from adapterhub_lite.errors import CapabilityError, IntegrityError, RecipeError
 from adapterhub_lite.inference.artifact import read_artifact_info
-from adapterhub_lite.merging.folder_files import write_folder_files
+from adapterhub_lite.merging.folder.files import write_folder_files
 from adapterhub_lite.merging.opening import Opened
 from adapterhub_lite.recipes.merge import TokenizerSection
 from adapterhub_lite.testing import write_tiny_model

@@ -9,7 +9,7 @@ import torch
 from tokenizers import AddedToken, Tokenizer, models, normalizers, pre_tokenizers
 
 from adapterhub_lite.errors import CapabilityError
-from adapterhub_lite.merging.vocabulary import plan_vocabulary
+from adapterhub_lite.merging.vocabulary.vocabulary import plan_vocabulary
 from adapterhub_lite.transformer import load_tokenizer
 from tests.unit.merging.vocabularies import (
     EMBEDDINGS,

@@ -11,9 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from adapterhub_lite.errors import CapabilityError, MergeError, RecipeError, UserError
+from adapterhub_lite.merging.folder.tokenizer import tokenizer_files
 from adapterhub_lite.merging.opening import Opened
-from adapterhub_lite.merging.tokenizer_files import tokenizer_files
-from adapterhub_lite.merging.vocabulary import plan_vocabulary
+from adapterhub_lite.merging.vocabulary.vocabulary import plan_vocabulary
 from adapterhub_lite.recipes.merge import TokenizerSection
 from adapterhub_lite.streaming.sources import StateSource
 from tests.unit.merging.vocabularies import (

@@ -13,9 +13,9 @@ from safetensors.torch import load_file
 from transformers import AutoConfig, AutoModelForSequenceClassification
 
 from adapterhub_lite.inference.artifact import ArtifactInfo, read_artifact_info, write_artifact_info
-from adapterhub_lite.merging.folder_files import FolderFiles, plan_folder_files
+from adapterhub_lite.merging.folder.files import FolderFiles, plan_folder_files
 from adapterhub_lite.merging.opening import Opened
-from adapterhub_lite.merging.vocabulary import plan_vocabulary
+from adapterhub_lite.merging.vocabulary.vocabulary import plan_vocabulary
 from adapterhub_lite.recipes.merge import TokenizerSection
 from adapterhub_lite.specs import Head
 from adapterhub_lite.streaming.sources import FolderSource

@@ -8,9 +8,9 @@ from typing import Any
 import torch
 from tokenizers import AddedToken, Tokenizer, models, pre_tokenizers
 
+from adapterhub_lite.merging.folder.tokenizer import tokenizer_files
 from adapterhub_lite.merging.opening import Opened
-from adapterhub_lite.merging.tokenizer_files import tokenizer_files
-from adapterhub_lite.merging.vocabulary import Vocabulary
+from adapterhub_lite.merging.vocabulary.vocabulary import Vocabulary
 from adapterhub_lite.recipes.merge import TokenizerSection
 from adapterhub_lite.streaming.sources import StateSource
 from adapterhub_lite.transformer import load_tokenizer

@@ -1,0 +1,1 @@
+"""The same tensors of several models under the same names, by rules that are told."""

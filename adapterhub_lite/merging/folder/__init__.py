@@ -1,0 +1,1 @@
+"""Everything of a merged model's folder that is not its weights."""

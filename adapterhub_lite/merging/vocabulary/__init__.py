@@ -1,0 +1,1 @@
+"""One tokenizer for models of several, and where each model's rows go."""
