@@ -89,7 +89,7 @@ MERGE_CAPABILITIES: Final[Mapping[MergeCapability, str]] = {
     "random": "the result depends on the seed",
     "whole-tensor": "holds a whole tensor of every input in memory, as 32-bit floats",
     "whole-model": "reads every tensor once before the first is merged",
-    "needs-data": "computes its weights from rows of data",
+    "needs-data": "computes with rows of data: it loads the models, and keeps statistics in memory",
     "low-rank": "merges adapters as factors, and writes an adapter",
 }
 """What a merge strategy may declare of itself; the core plans by it."""

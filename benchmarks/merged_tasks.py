@@ -24,7 +24,7 @@ PARTS = ("lora-a", "lora-b", "full-c")
 METHODS: dict[str, dict[str, Any]] = {
     "lora-a": {"method": {"name": "lora", "r": 16}, "rate": 2e-3},
     "lora-b": {"method": {"name": "lora", "r": 16}, "rate": 2e-3},
-    "full-c": {"method": "full", "rate": 1e-4},
+    "full-c": {"method": "full", "rate": 5e-4},
 }
 STRATEGIES: dict[str, dict[str, Any]] = {
     "linear": {},
@@ -44,11 +44,10 @@ STRATEGIES: dict[str, dict[str, Any]] = {
     "pcb": {},
     "ram": {},
     "ramplus": {},
-    "lines": {},
+    "lines": {"alpha": 0.3, "beta": 0.7},
     "tsv": {},
     "iso_c": {},
     "iso_cts": {},
-    "wudi": {},
 }
 
 

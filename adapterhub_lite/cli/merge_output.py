@@ -55,11 +55,11 @@ def _show_models(plan: "MergePlan", as_json: bool) -> None:
     from adapterhub_lite.merging.estimate import estimate
 
     cost = estimate(plan)
-    models = [ref for ref in plan.opened if ref != plan.recipe.base]
+    models = [ref for ref, model in plan.opened.items() if model is not plan.base]
     told = {
         "strategies": [spec.name for spec in _specs(plan)],
         "formulas": {spec.name: spec.formula for spec in _specs(plan)},
-        "base": plan.recipe.base,
+        "base": plan.base.ref if plan.base else None,
         "models": models,
         "tensors": len(plan.shapes),
         "parameters": sum(shape.size for shape in plan.shapes.values()),
@@ -75,8 +75,8 @@ def _show_models(plan: "MergePlan", as_json: bool) -> None:
         return
     for spec in _specs(plan):
         click.echo(f"strategy    {spec.name}: {spec.formula}")
-    if plan.recipe.base:
-        click.echo(f"base        {plan.recipe.base}")
+    if plan.base:
+        click.echo(f"base        {plan.base.ref}")
     for ref in models:
         click.echo(f"model       {ref}")
     click.echo(f"tensors     {told['tensors']:,} ({told['parameters']:,} parameters)")

@@ -34,7 +34,8 @@ def estimate(plan: MergePlan) -> Cost:
     return Cost(
         read=read,
         written=sum(shape.nbytes for shape in plan.shapes.values()),
-        memory=plan.settings.threads * max((_memory(plan, job) for job in plan.jobs), default=0),
+        memory=plan.settings.threads * max((_memory(plan, job) for job in plan.jobs), default=0)
+        + sum(_loaded(job) for job in plan.jobs),
         seconds=_seconds(plan),
     )
 
@@ -50,6 +51,13 @@ def _memory(plan: MergePlan, job: TensorJob) -> int:
     whole = "whole-tensor" in job.applied.spec.capabilities
     numbers = job.output.size if whole else min(plan.settings.chunk_size, job.output.size)
     return 4 * (CHUNKS_A_MODEL * inputs * numbers + min(RESIDENT, job.output.size))
+
+
+def _loaded(job: TensorJob) -> int:
+    """Return what computing with data keeps of a tensor, at most: models, and as much of each."""
+    if job.applied is None or "needs-data" not in job.applied.spec.capabilities:
+        return 0
+    return 4 * job.output.size * 2 * (len(job.origins) + 1)
 
 
 def _seconds(plan: MergePlan) -> float:

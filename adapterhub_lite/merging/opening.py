@@ -82,8 +82,11 @@ def _find(ref: str, registry: "Registry", catalogue: Catalogue) -> "tuple[Path, 
     if not is_path(ref):
         try:
             version = registry.resolve(ref)
-        except (InvalidNameError, NotFoundError):
+        except InvalidNameError:
             pass
+        except NotFoundError:
+            if ref.partition("@")[0] in registry.names():
+                raise  # the name is there: its version or alias is not
         else:
             return registry.path(version), version
     found = resolve_base(ref, catalogue, registry)

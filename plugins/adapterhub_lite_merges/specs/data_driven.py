@@ -1,4 +1,9 @@
-"""Merges that compute with rows of data: every model is given `data`, whose labels are not read."""
+"""Merges that compute with rows of data: every model is given `data`, whose labels are not read.
+
+In memory, in 32-bit floats, are: fisher, as many numbers as each model has, and a model; regmean, a
+square matrix of each linear layer of each model, and a model; adamerging, all models twice and the
+base.
+"""
 
 from typing import Final, Literal
 
@@ -58,8 +63,7 @@ class AdaMergingParams(DataParams):
 SPECS: Final = (
     MergeSpec(
         name="fisher",
-        summary="The mean of the models, each number weighted by its Fisher information; as many "
-        "numbers as each model has are held in memory, in 32 bits.",
+        summary="The mean of the models, each number weighted by its Fisher information.",
         formula="θ = Σ wᵢFᵢθᵢ / Σ wᵢFᵢ, Fᵢ = E (∇ log pᵢ(y|x))², y ~ pᵢ(·|x), at least floor",
         paper="https://arxiv.org/abs/2111.09832",
         implementation=f"{IMPLEMENTATION}:Fisher",
@@ -70,8 +74,7 @@ SPECS: Final = (
     ),
     MergeSpec(
         name="regmean",
-        summary="Linear layers whose outputs are nearest to the models' own, and the mean of all "
-        "else; a square matrix for each of a model's linear layers is held in memory.",
+        summary="Linear layers whose outputs are nearest to the models' own; the mean of all else.",
         formula="W = (Σ Gᵢ)⁻¹ Σ GᵢWᵢ, Gᵢ = XᵢᵀXᵢ per example, off its diagonal × off_diagonal",
         paper="https://arxiv.org/abs/2212.09849",
         implementation=f"{IMPLEMENTATION}:RegMean",
@@ -81,8 +84,7 @@ SPECS: Final = (
     ),
     MergeSpec(
         name="adamerging",
-        summary="Task vectors with coefficients by which the merged classifiers are most certain; "
-        "all models and the base are held in memory, in 32 bits.",
+        summary="Task vectors with coefficients by which the merged classifiers are most certain.",
         formula="θ = θ₀ + Σ λᵢₗδᵢₗ, λ minimises Σᵢ H(p(y|x; θ, headᵢ)) over the rows x of model i",
         paper="https://arxiv.org/abs/2310.02575",
         implementation=f"{ADAPTIVE}:AdaMerging",
