@@ -17,12 +17,16 @@ from adapterhub_lite.streaming.factors import Compressed, Factors, RankChoice
 from adapterhub_lite.streaming.selection import top_magnitudes
 
 
-class Cat:
-    """ΔW = Σ wᵢsᵢBᵢAᵢ, the factors stacked: exact, of rank Σrᵢ."""
+class WeightedSum:
+    """What sums of updates share: they take any weights."""
 
     def check(self, params: Any, models: Sequence[Any]) -> Sequence[str]:
         """Return nothing: any weights can be summed."""
         return ()
+
+
+class Cat(WeightedSum):
+    """ΔW = Σ wᵢsᵢBᵢAᵢ, the factors stacked: exact, of rank Σrᵢ."""
 
     def merge_factors(
         self,
@@ -37,15 +41,11 @@ class Cat:
         return Compressed(stacked, 0.0)
 
 
-class Svd:
+class Svd(WeightedSum):
     """The first r terms of the SVD of Σ wᵢsᵢBᵢAᵢ (Eckart and Young, 1936).
 
     By default of the largest rank among the adapters.
     """
-
-    def check(self, params: Any, models: Sequence[Any]) -> Sequence[str]:
-        """Return nothing: any weights can be summed."""
-        return ()
 
     def merge_factors(
         self,
@@ -59,12 +59,8 @@ class Svd:
         return recompress(factors, _weights(models), rank or RankChoice(rank=largest))
 
 
-class LinearExact:
+class LinearExact(WeightedSum):
     """ΔW = Σ wᵢsᵢBᵢAᵢ, of the least rank that loses nothing."""
-
-    def check(self, params: Any, models: Sequence[Any]) -> Sequence[str]:
-        """Return nothing: any weights can be summed."""
-        return ()
 
     def merge_factors(
         self,
