@@ -21,6 +21,9 @@ from adapterhub_lite.streaming.tensors import Chunk, MergeTensor
 EXACT_LABELS: Final = 10
 """Up to so many labels the expectation over them is a sum; over more, one is drawn for a row."""
 
+NEGLIGIBLE: Final = 1e-9
+"""What part of a row's largest eigenvalue is taken for rounding."""
+
 Information = Mapping[str, torch.Tensor]
 
 
@@ -84,6 +87,9 @@ def _information(
     named = {name: own[inner].requires_grad_() for name, inner in loaded.parameters.items()}
     found = {name: torch.zeros_like(value) for name, value in named.items()}
     generator = torch.Generator().manual_seed(tensors[0].seed)
+    for module in loaded.module.modules():
+        if isinstance(module, nn.Embedding):
+            module.sparse = True  # a row of data touches a few of its rows
     rows = 0
     for batch in loaded.batches(params.examples, tensors[0].seed, size=1):
         rows += 1
@@ -92,8 +98,7 @@ def _information(
                 score, list(named.values()), retain_graph=True, allow_unused=True
             )
             for total, gradient in zip(found.values(), gradients, strict=True):
-                if gradient is not None:
-                    total.addcmul_(gradient, gradient)
+                _add_square(total, gradient)
     sizes = sum(total.numel() for total in found.values())
     squares = sum(float(total.double().square().sum()) for total in found.values())
     if not 0 < squares < float("inf"):
@@ -104,6 +109,16 @@ def _information(
         )
     divisor = (squares / sizes) ** 0.5 if params.normalize else float(rows)
     return {name: total.div_(divisor).flatten() for name, total in found.items()}
+
+
+def _add_square(total: torch.Tensor, gradient: torch.Tensor | None) -> None:
+    if gradient is None:
+        return
+    if gradient.is_sparse:
+        touched = gradient.coalesce()
+        total.index_add_(0, touched.indices()[0], touched.values().square())
+    else:
+        total.addcmul_(gradient, gradient)
 
 
 def scores(head: Head, logits: torch.Tensor, generator: torch.Generator) -> Iterator[torch.Tensor]:
@@ -121,8 +136,11 @@ def scores(head: Head, logits: torch.Tensor, generator: torch.Generator) -> Iter
         drawn = _draw(chances.detach().exp(), generator)
         yield chances.gather(1, drawn.to(chances.device)).sum()
     else:
-        chances = logits.log_softmax(-1)
-        yield from chances.detach().exp().sqrt() * chances
+        chances = logits.detach().double().softmax(-1)
+        # One backward pass less than there are labels: in logits it is diag(p) - ppᵀ = Σ vvᵀ.
+        values, vectors = torch.linalg.eigh(chances.diag() - chances.outer(chances))
+        roots = (vectors * values.clamp(min=0.0).sqrt()).T[values > NEGLIGIBLE * values[-1]]
+        yield from roots.to(logits.dtype) @ logits
 
 
 def _independent(logits: torch.Tensor, generator: torch.Generator) -> Iterator[torch.Tensor]:
