@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 METHODS: dict[str, dict[str, Any]] = {
-    "full": {"method": "full", "rate": 1e-4},
+    "full": {"method": "full", "rate": 5e-4},
     "linear-probe": {"preset": "linear-probe", "rate": 3e-3},
     "lora": {"method": {"name": "lora", "r": 8}, "rate": 2e-3},
     "qlora": {"preset": "qlora", "method": {"name": "lora", "r": 8}, "rate": 2e-3},
