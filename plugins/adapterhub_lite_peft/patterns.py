@@ -54,7 +54,7 @@ def pattern_reasons(params: Mapping[str, Any], names: Sequence[str]) -> list[str
             re.compile(pattern)
         except (re.error, RecursionError, OverflowError) as error:
             return [f"{pattern!r} is no regular expression: {error}"]
-    suspects = [pattern for pattern in patterns if _repeats(pattern) > 1]
+    suspects = [pattern for pattern in patterns if _may_run_away(pattern)]
     if suspects and not _ends(suspects, names):
         return [
             f"matching {min(suspects, key=len)!r} takes more than {SECONDS:g} s: it repeats within "
@@ -63,8 +63,10 @@ def pattern_reasons(params: Mapping[str, Any], names: Sequence[str]) -> list[str
     return []
 
 
-def _repeats(pattern: str) -> int:
-    return sum(pattern.count(sign) for sign in "*+{?")
+def _may_run_away(pattern: str) -> bool:
+    """Say whether a pattern repeats within a repetition, or repeats a choice that may be double."""
+    repeats = sum(pattern.count(sign) for sign in "*+{?")
+    return repeats > 1 or (repeats == 1 and "|" in pattern)
 
 
 def _ends(patterns: Iterable[str], names: Sequence[str]) -> bool:

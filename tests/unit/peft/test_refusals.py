@@ -84,7 +84,10 @@ def test_a_gigantic_rank_does_not_even_parse() -> None:
         SPECS["lora"].params(r=2_000_000)
 
 
-@pytest.mark.parametrize("pattern", [r"(\w+\.?)+!", r"(a|.|\w)*(x|.)*\d\d!", r"((.*)*)*!"])
+@pytest.mark.parametrize(
+    "pattern",
+    [r"(\w+\.?)+!", r"(a|.|\w)*(x|.)*\d\d!", r"((.*)*)*!", r"(..|.)+!"],
+)
 @pytest.mark.parametrize("field", ["target_modules", "rank_pattern", "layers_pattern"])
 def test_an_endless_pattern_is_stopped(
     bench: Bench, monkeypatch: pytest.MonkeyPatch, pattern: str, field: str
