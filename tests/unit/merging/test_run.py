@@ -91,19 +91,20 @@ finish = writer.FolderWriter.finish
 def slow(self, name):
     finish(self, name)
     print(name, flush=True)
-    time.sleep(0.05)
+    time.sleep(float(sys.argv[1]))
 writer.FolderWriter.finish = slow
 import adapterhub_lite
 adapterhub_lite.merge(
-    {"strategy": "linear", "models": sys.argv[2:]}, out=sys.argv[1], threads=2
+    {"strategy": "linear", "models": sys.argv[3:]}, out=sys.argv[2], threads=2
 )
 """
+"""Merges, and waits after each tensor: seconds, the folder to write, the models."""
 
 
 def test_a_killed_merge_is_invisible_and_goes_on(models: list[str], tmp_path: Path) -> None:
     out = tmp_path / "out"
     process = subprocess.Popen(
-        [sys.executable, "-c", SLOW, str(out), *models], stdout=subprocess.PIPE, text=True
+        [sys.executable, "-c", SLOW, "0.3", str(out), *models], stdout=subprocess.PIPE, text=True
     )
     assert process.stdout is not None
     for _ in range(5):
@@ -172,7 +173,7 @@ def test_a_folder_that_is_there_is_left_alone(models: list[str], tmp_path: Path)
 
 def test_the_same_merge_does_not_run_twice_at_once(models: list[str], tmp_path: Path) -> None:
     process = subprocess.Popen(
-        [sys.executable, "-c", SLOW, str(tmp_path / "out"), *models],
+        [sys.executable, "-c", SLOW, "60", str(tmp_path / "out"), *models],
         stdout=subprocess.PIPE,
         text=True,
     )
