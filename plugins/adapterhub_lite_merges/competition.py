@@ -19,7 +19,7 @@ Deltas = Sequence[torch.Tensor]
 
 
 class ParameterCompetition:
-    """PCB (Du et al., 2024), after the paper's equations.
+    """PCB (Du et al., 2024), as the paper is summed up; the authors' code computes otherwise.
 
     βᵢ = softmax(n·N(δᵢ²)) · Σⱼ softmax(N(δᵢδⱼ)), both over all entries, where N maps them to 0…1.
     Of each model the largest ``density`` are kept, equals included, and weigh the mean of the task

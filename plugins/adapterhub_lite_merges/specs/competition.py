@@ -17,7 +17,7 @@ class CompetitionParams(Params):
     scale: float = Field(default=1.0, alias="lambda", description="Factor of the whole")
     scope: Literal["tensor", "model"] = Field(
         default="model",
-        description="Let the entries of each tensor compete, or, as in the paper, of the model",
+        description="Let the entries of each tensor compete, or of the whole model",
     )
 
 

@@ -1,4 +1,4 @@
-"""pcb against the paper's equations in float64."""
+"""pcb against its equations in float64."""
 
 from typing import Any
 
