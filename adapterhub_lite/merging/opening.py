@@ -165,7 +165,7 @@ def _open_whole(
             ref=ref,
             hint=f"merge it into its base first: ahl bake {ref} --into NAME",
         )
-    config = _read_config(folder, ref)
+    config = read_config(folder, ref)
     source, notices = _open_source(folder, ref, config)
     return Opened(
         ref=ref,
@@ -224,7 +224,8 @@ def _open_source(
     return QuantisedSource(folder.resolve(), ref, config), (notice,)
 
 
-def _read_config(folder: Path, ref: str) -> dict[str, Any]:
+def read_config(folder: Path, ref: str) -> dict[str, Any]:
+    """Read a model folder's config.json; raises BaseModelError when it is absent or malformed."""
     file = folder / "config.json"
     try:
         if file.stat().st_size > MAX_CONFIG_BYTES:

@@ -1,10 +1,10 @@
 """The model card: ``README.md`` with the metadata that the hub reads."""
 
-import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from adapterhub_lite.reports.markdown import cell, code
 from adapterhub_lite.reports.usage import library_of, usage
 from adapterhub_lite.specs import Task
 
@@ -56,14 +56,7 @@ def _labels(plan: "Plan") -> str:
         return ""
     what = "Tags" if plan.objective.spec.task == "token-classification" else "Labels"
     more = f", and {len(labels) - MOST_LABELS} more" if len(labels) > MOST_LABELS else ""
-    return f"{what}: " + ", ".join(_code(label) for label in labels[:MOST_LABELS]) + more
-
-
-def _code(text: str) -> str:
-    """Return text as Markdown code: no mark in a label is markup, a backtick neither."""
-    longest = max((len(run) for run in re.findall("`+", text)), default=0)
-    fence = "`" * (longest + 1)
-    return f"{fence} {text} {fence}" if longest else f"`{text}`"
+    return f"{what}: " + ", ".join(code(label) for label in labels[:MOST_LABELS]) + more
 
 
 def _front_matter(folder: Path, plan: "Plan", best: "SeedResult") -> dict[str, Any]:
@@ -131,10 +124,5 @@ def _by_source(by_source: "Mapping[str, Evaluation]") -> str:
         if head := own.headline:
             low, high = head.interval
             score = f"{head.name} {head.value:.4f}"
-            lines.append(f"| {_cell(source)} | {own.rows} | {score} | {low:.4f} to {high:.4f} |")
+            lines.append(f"| {cell(source)} | {own.rows} | {score} | {low:.4f} to {high:.4f} |")
     return "\n".join(lines)
-
-
-def _cell(text: str) -> str:
-    """Return text as code in a table, where a bar would end the cell."""
-    return _code(text.replace("|", "\\|"))

@@ -1,6 +1,5 @@
 """Extracts a LoRA adapter from a fine-tuned model, into a folder or as a version."""
 
-import json
 import re
 import shutil
 from collections.abc import Callable, Iterator, Mapping
@@ -10,7 +9,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, Final
 
-from adapterhub_lite.architecture import read_architecture, weight_files
+from adapterhub_lite.architecture import weight_files
 from adapterhub_lite.bases import fingerprint, resolve_base
 from adapterhub_lite.catalogue import Catalogue
 from adapterhub_lite.deployment.folders import component, manifest_base
@@ -27,6 +26,7 @@ from adapterhub_lite.merging.adapters.output import AdapterContent, AdapterType,
 from adapterhub_lite.merging.extraction.extract import Extraction, compare_models, decompose
 from adapterhub_lite.merging.extraction.module_kinds import kinds_of_model
 from adapterhub_lite.merging.extraction.output import Rest, adapter_content, beside_factors
+from adapterhub_lite.merging.opening import read_config
 from adapterhub_lite.specs import HeadKind, ResolvedBase
 from adapterhub_lite.streaming.factors import RankChoice
 from adapterhub_lite.streaming.sources import FolderSource
@@ -102,7 +102,7 @@ def extract_adapter(
     info = _info(Path(model.path))
     _check_place(ref, info, out, name)
     finetuned, origin = FolderSource(Path(model.path), ref), FolderSource(Path(under.path), base)
-    config = _config(Path(model.path), ref)
+    config = read_config(Path(model.path), ref)
     with _place(out) as folder:
         found = compare_models(finetuned, origin, kinds_of_model(Path(under.path)))
         tied = implied_output(finetuned.tensors.keys(), config) is not None
@@ -150,13 +150,6 @@ def _check_place(ref: str, info: ArtifactInfo | None, out: Path | None, name: st
             f"{ref} says nothing of its task: an adapter of it cannot be published",
             hint="write it to a folder with --out, then: ahl import DIR --format peft",
         )
-
-
-def _config(folder: Path, ref: str) -> dict[str, Any]:
-    """Read a model's config; raises BaseModelError when it is missing or does not parse."""
-    read_architecture(folder, ref)
-    config: dict[str, Any] = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-    return config
 
 
 def _task_type(info: ArtifactInfo | None, config: Mapping[str, Any]) -> str | None:

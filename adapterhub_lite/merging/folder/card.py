@@ -14,6 +14,7 @@ from adapterhub_lite.merging.opening import Opened
 from adapterhub_lite.merging.recipe_entries import Entry, entries_of
 from adapterhub_lite.recipes.merge import MergeRecipe
 from adapterhub_lite.reports.card import HUB_TASKS, KINDS
+from adapterhub_lite.reports.markdown import cell, code, longest_run
 from adapterhub_lite.reports.usage import EXAMPLES
 from adapterhub_lite.specs import MergeSpec, RowKind
 
@@ -163,7 +164,7 @@ def _params(params: Mapping[str, Any]) -> str:
 
 def _recipe(values: Mapping[str, Any]) -> str:
     text = _yaml(dict(values))
-    fence = "`" * max(3, _longest_run(text) + 1)
+    fence = "`" * max(3, longest_run(text) + 1)
     return f"## Recipe\n\n{fence}yaml\n{text}{fence}"
 
 
@@ -192,21 +193,14 @@ def _yaml(values: Mapping[str, Any]) -> str:
     return yaml.safe_dump(dict(values), sort_keys=False, allow_unicode=True)
 
 
-def _longest_run(text: str) -> int:
-    return max((len(run) for run in re.findall("`+", text)), default=0)
-
-
 def _code(text: str) -> str:
-    """Return text as Markdown code in one line: no mark in it is markup, a backtick neither."""
-    line = " ".join(text.split())
-    longest = _longest_run(line)
-    fence = "`" * (longest + 1)
-    return f"{fence} {line} {fence}" if longest else f"`{line}`"
+    """Return text as Markdown code in one line."""
+    return code(" ".join(text.split()))
 
 
 def _cell(text: str) -> str:
-    """Return text as code in a table, where a bar would end the cell."""
-    return _code(text.replace("|", "\\|"))
+    """Return text as code in one line of a table."""
+    return cell(" ".join(text.split()))
 
 
 def _text(text: str) -> str:
