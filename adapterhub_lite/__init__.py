@@ -7,34 +7,46 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from adapterhub_lite.api import load, merge, open_registry, train
+    from adapterhub_lite.api import compose, load, merge, open_registry, train
+    from adapterhub_lite.composition.run import ComposeResult
     from adapterhub_lite.errors import AdapterHubError
     from adapterhub_lite.inference import Predictor
     from adapterhub_lite.merging.results import MergeResult
     from adapterhub_lite.predictions import Prediction
+    from adapterhub_lite.remotes.api import pull, push, sync
     from adapterhub_lite.training.results import TrainResult
 
 _MODULES = {
     "AdapterHubError": "adapterhub_lite.errors",
+    "ComposeResult": "adapterhub_lite.composition.run",
     "MergeResult": "adapterhub_lite.merging.results",
     "Prediction": "adapterhub_lite.predictions",
     "Predictor": "adapterhub_lite.inference",
     "TrainResult": "adapterhub_lite.training.results",
+    "compose": "adapterhub_lite.api",
     "load": "adapterhub_lite.api",
     "merge": "adapterhub_lite.api",
     "open_registry": "adapterhub_lite.api",
+    "pull": "adapterhub_lite.remotes.api",
+    "push": "adapterhub_lite.remotes.api",
+    "sync": "adapterhub_lite.remotes.api",
     "train": "adapterhub_lite.api",
 }
 
 __all__ = [
     "AdapterHubError",
+    "ComposeResult",
     "MergeResult",
     "Prediction",
     "Predictor",
     "TrainResult",
+    "compose",
     "load",
     "merge",
     "open_registry",
+    "pull",
+    "push",
+    "sync",
     "train",
 ]
 

@@ -8,6 +8,8 @@ from adapterhub_lite.catalogue import Catalogue
 from adapterhub_lite.plugins import get_catalogue
 
 if TYPE_CHECKING:
+    from adapterhub_lite.composition.plan import ComposePlan
+    from adapterhub_lite.composition.run import ComposeResult
     from adapterhub_lite.inference import Predictor
     from adapterhub_lite.merging.adapters.plan import AdapterPlan
     from adapterhub_lite.merging.plan import MergePlan
@@ -85,17 +87,22 @@ def plan_merge(
     catalogue: Catalogue | None = None,
     threads: int | None = None,
     device: str = "cpu",
+    any_base: bool = False,
+    convert_pickle: bool = False,
 ) -> "MergePlan | AdapterPlan":
     """Check a merge recipe, ours or mergekit's, against plugins and models; no number is merged.
 
     ``recipe`` is a mapping or a YAML file; ``overrides`` are ``a.b=value``, where a parameter of
-    the strategy may stand alone ("density=0.5"). ``threads`` is one a core unless given. Raises
-    UserError.
+    the strategy may stand alone ("density=0.5"). ``threads`` is one a core unless given.
+    ``any_base`` puts adapters on another base than they were trained on, ``convert_pickle`` lets
+    pickled weights be read, by an isolated process. Raises UserError.
     """
+    from adapterhub_lite.merging.opening import Allowed
     from adapterhub_lite.merging.reading import plan_recipe
 
     catalogue, registry = catalogue or get_catalogue(), registry or open_registry()
-    return plan_recipe(recipe, overrides, catalogue, registry, threads, device)
+    allowed = Allowed(any_base=any_base, convert_pickle=convert_pickle)
+    return plan_recipe(recipe, overrides, catalogue, registry, threads, device, allowed)
 
 
 def run_merge(
@@ -125,15 +132,23 @@ def merge(
     registry: "Registry | None" = None,
     catalogue: Catalogue | None = None,
     threads: int | None = None,
+    any_base: bool = False,
+    convert_pickle: bool = False,
 ) -> "MergeResult":
     """Merge models or adapters by a recipe: into ``out``, or as a version when it has a name.
 
-    Raises UserError before a number is read, MergeError or StorageError later; in either case
-    nothing half-written is visible.
+    The other arguments are those of :func:`plan_merge`. Raises UserError before a number is read,
+    MergeError or StorageError later; in either case nothing half-written is visible.
     """
     catalogue, registry = catalogue or get_catalogue(), registry or open_registry()
     plan = plan_merge(
-        recipe, overrides=overrides, registry=registry, catalogue=catalogue, threads=threads
+        recipe,
+        overrides=overrides,
+        registry=registry,
+        catalogue=catalogue,
+        threads=threads,
+        any_base=any_base,
+        convert_pickle=convert_pickle,
     )
     return run_merge(plan, out=out, registry=registry, catalogue=catalogue)
 
@@ -146,18 +161,75 @@ def search_merge(
     catalogue: Catalogue | None = None,
     threads: int | None = None,
     progress: "SearchProgress | None" = None,
+    any_base: bool = False,
+    convert_pickle: bool = False,
 ) -> "Found":
     """Find the parameters that a merge recipe's ``search`` section names.
 
-    What is found has the recipe to merge by. An interrupted search goes on where it was. Raises
-    UserError, MergeError.
+    What is found has the recipe to merge by. An interrupted search goes on where it was. The other
+    arguments are those of :func:`plan_merge`. Raises UserError, MergeError.
     """
+    from adapterhub_lite.merging.opening import Allowed
     from adapterhub_lite.merging.reading import read_values
     from adapterhub_lite.merging.search import search_merge as search
 
     values = read_values(recipe, overrides)
     catalogue, registry = catalogue or get_catalogue(), registry or open_registry()
-    return search(values, catalogue, registry, threads=threads, progress=progress)
+    allowed = Allowed(any_base=any_base, convert_pickle=convert_pickle)
+    return search(values, catalogue, registry, threads=threads, progress=progress, allowed=allowed)
+
+
+def plan_compose(
+    recipe: Mapping[str, Any] | Path | str,
+    *,
+    overrides: Iterable[str] = (),
+    registry: "Registry | None" = None,
+    catalogue: Catalogue | None = None,
+) -> "ComposePlan":
+    """Check a composition's recipe against plugins, members and their base; no weight is loaded.
+
+    ``recipe`` is a mapping or a YAML file; ``overrides`` are ``a.b=value``, where a parameter of
+    the composition may stand alone ("normalise=false"). Raises UserError or NotFoundError.
+    """
+    from adapterhub_lite.composition.plan import make_plan
+
+    catalogue, registry = catalogue or get_catalogue(), registry or open_registry()
+    return make_plan(recipe, overrides, catalogue, registry)
+
+
+def run_compose(
+    plan: "ComposePlan",
+    *,
+    out: Path | str | None = None,
+    registry: "Registry | None" = None,
+    catalogue: Catalogue | None = None,
+) -> "ComposeResult":
+    """Compose as planned, into the folder ``out`` or as a version of the recipe's name.
+
+    Raises SelfTestError when the result does not answer as it has to, StorageError.
+    """
+    from adapterhub_lite.composition.run import run_plan
+
+    folder = Path(out) if out is not None else None
+    return run_plan(plan, catalogue or get_catalogue(), registry or open_registry(), folder)
+
+
+def compose(
+    recipe: Mapping[str, Any] | Path | str,
+    *,
+    out: Path | str | None = None,
+    overrides: Iterable[str] = (),
+    registry: "Registry | None" = None,
+    catalogue: Catalogue | None = None,
+) -> "ComposeResult":
+    """Compose adapters by a recipe: into ``out``, or as a version when it has a name.
+
+    Raises UserError before a weight is loaded, SelfTestError or StorageError later; in either case
+    nothing half-written is visible.
+    """
+    catalogue, registry = catalogue or get_catalogue(), registry or open_registry()
+    plan = plan_compose(recipe, overrides=overrides, registry=registry, catalogue=catalogue)
+    return run_compose(plan, out=out, registry=registry, catalogue=catalogue)
 
 
 def load(

@@ -4,7 +4,9 @@ One object is passed around instead of a global; tests build one from the plugin
 """
 
 import logging
-from collections.abc import Iterable, Iterator, Mapping
+import sys
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import redirect_stdout
 from dataclasses import dataclass
 from functools import cached_property
 from importlib import import_module
@@ -18,11 +20,20 @@ from adapterhub_lite.errors import (
     MissingDependencyError,
     PluginError,
     UnknownNameError,
-    nearest_name,
 )
 from adapterhub_lite.hookspecs import PROJECT, HookSpecs
 from adapterhub_lite.plugins import PluginRecord, PluginSource, conflict, one_line
+from adapterhub_lite.plugins.listing import offer_rows, plugin_row
+from adapterhub_lite.plugins.loading import (
+    check_hook_names,
+    explained,
+    load_plugin,
+    watched,
+)
+from adapterhub_lite.plugins.tracing import traced
 from adapterhub_lite.specs import (
+    CompositionSpec,
+    ConformanceCase,
     ExporterSpec,
     ImporterSpec,
     LoaderSpec,
@@ -32,8 +43,11 @@ from adapterhub_lite.specs import (
     ObjectiveSpec,
     PresetSpec,
     ReaderSpec,
+    RemoteSpec,
+    ReportSectionSpec,
     ResolvedBase,
     Spec,
+    TargetRole,
 )
 
 logger = logging.getLogger(__name__)
@@ -48,8 +62,11 @@ KINDS: Final[Mapping[str, tuple[str, type[Spec]]]] = {
     "reader": ("adapterhub_readers", ReaderSpec),
     "metric": ("adapterhub_metrics", MetricSpec),
     "strategy": ("adapterhub_merge_strategies", MergeSpec),
+    "composition": ("adapterhub_compositions", CompositionSpec),
     "exporter": ("adapterhub_exporters", ExporterSpec),
     "importer": ("adapterhub_importers", ImporterSpec),
+    "report section": ("adapterhub_report_sections", ReportSectionSpec),
+    "remote": ("adapterhub_remotes", RemoteSpec),
 }
 """Kind → the hook that collects it, and the spec its records must be."""
 
@@ -72,47 +89,60 @@ class Catalogue:
         self.records: list[PluginRecord] = []
         self.offers: list[Offer] = []
         for source in sources:
-            record = PluginRecord(source)
-            self.records.append(record)
-            self._admit(record)
+            self.admit(source)
 
-    def _admit(self, record: PluginRecord) -> None:
-        """Load one plugin and collect its offers: all of them, or none and the error."""
-        if record.source.blocked:
-            record.status, record.error = "blocked", record.source.blocked
+    def admit(self, source: PluginSource) -> None:
+        """Load one more plugin and collect its offers: all of them, or none and the error."""
+        record = PluginRecord(source)
+        self.records.append(record)
+        self.__dict__.pop("_by_name", None)
+        if source.barrier:
+            record.status, record.error = source.barrier.status, source.barrier.reason
             return
         try:
-            plugin = record.source.load()
-            hash(plugin)  # pluggy keeps plugins in sets: one that has no hash would break the next
-            _check_hook_names(plugin)
-            self._manager.register(plugin, name=record.source.id)
-            self.offers += list(self._collect(record.source))
+            with watched(record):
+                self._load(record)
         except (Exception, SystemExit) as error:
-            record.status, record.error = "broken", one_line(error)
-            if self._manager.has_plugin(record.source.id):
-                self._manager.unregister(name=record.source.id)
+            record.status, record.error = "broken", explained(error)
+            if self._manager.has_plugin(source.id):
+                self._manager.unregister(name=source.id)
 
-    def _collect(self, source: PluginSource) -> Iterator[Offer]:
-        seen: set[tuple[str, str]] = set()
-        for kind, (hook, spec_type) in KINDS.items():
-            caller = self._caller(hook, source.id)
-            results = caller()
-            if caller.get_hookimpls() and not results:  # pluggy drops a None
+    def _load(self, record: PluginRecord) -> None:
+        source = record.source
+        with traced(source.id, "import"):
+            plugin = load_plugin(record)
+        hash(plugin)  # pluggy keeps plugins in sets: one that has no hash would break the next
+        check_hook_names(plugin)
+        self._manager.register(plugin, name=source.id)
+        callers = self._manager.get_hookcallers(plugin) or ()
+        record.hooks = tuple(sorted(caller.name for caller in callers))
+        self.offers += [
+            offer
+            for kind, (hook, _) in KINDS.items()
+            if hook in record.hooks
+            for offer in self._collect(source, kind)
+        ]
+
+    def _collect(self, source: PluginSource, kind: str) -> list[Offer]:
+        """Ask a plugin for all it offers of one kind; raises TypeError or ValueError if wrong."""
+        hook, spec_type = KINDS[kind]
+        with traced(source.id, hook):
+            results = self._caller(hook, source.id)()
+            if not results:  # pluggy drops a None
                 raise TypeError(f"{hook} returned None: it yields specs, or returns a list of them")
-            for specs in results:
-                if not isinstance(specs, Iterable):
-                    raise TypeError(f"{hook} returned one {type(specs).__name__}, not an iterable")
-                for spec in specs:
-                    if not isinstance(spec, spec_type):
-                        raise TypeError(
-                            f"{hook} returned {type(spec).__name__}, not {spec_type.__name__}"
-                        )
-                    if not isinstance(spec.name, str) or not spec.name:
-                        raise TypeError(f"{hook} returned a spec whose name is {spec.name!r}")
-                    if (kind, spec.name) in seen:
-                        raise ValueError(f"{hook} returned two specs called {spec.name!r}")
-                    seen.add((kind, spec.name))
-                    yield Offer(kind, spec, source)
+            specs: list[Spec] = []
+            for given in results:
+                if not isinstance(given, Iterable):
+                    raise TypeError(f"{hook} returned one {type(given).__name__}, not an iterable")
+                specs += given
+        for number, spec in enumerate(specs):
+            if not isinstance(spec, spec_type):
+                raise TypeError(f"{hook} returned {type(spec).__name__}, not {spec_type.__name__}")
+            if not isinstance(spec.name, str) or not spec.name:
+                raise TypeError(f"{hook} returned a spec whose name is {spec.name!r}")
+            if spec.name in [earlier.name for earlier in specs[:number]]:
+                raise ValueError(f"{hook} returned two specs called {spec.name!r}")
+        return [Offer(kind, spec, source) for spec in specs]
 
     def _caller(self, hook: str, plugin: str) -> Any:
         """Return a hook caller that reaches one plugin, so that a failure has one culprit."""
@@ -143,10 +173,19 @@ class Catalogue:
         """
         found = self._by_name.get((kind, name), [])
         if not found:
-            raise UnknownNameError(kind, name, self.names(kind))
+            raise self._unknown(kind, name)
         if len(found) > 1:
             raise conflict(kind, name, ((o.source.distribution, o.source.version) for o in found))
         return found[0]
+
+    def _unknown(self, kind: str, name: str) -> UnknownNameError:
+        """Return the error for a name that nobody offers, or nobody who could be loaded."""
+        error = UnknownNameError(kind, name, self.names(kind))
+        idle = [f"{r.source.id} ({r.status})" for r in self.records if r.status != "ok"]
+        if idle:
+            more = ", …" if len(idle) > 3 else ""
+            error.hint += f"; not loaded: {', '.join(idle[:3])}{more}; see: ahl plugins list"
+        return error
 
     def method(self, name: str) -> MethodSpec:
         """Return the method called ``name``; errors as :meth:`offer`."""
@@ -167,6 +206,10 @@ class Catalogue:
     def strategy(self, name: str) -> MergeSpec:
         """Return the merge strategy called ``name``; errors as :meth:`offer`."""
         return self._spec("strategy", name, MergeSpec)
+
+    def composition(self, name: str) -> CompositionSpec:
+        """Return the composition called ``name``; errors as :meth:`offer`."""
+        return self._spec("composition", name, CompositionSpec)
 
     def exporter(self, name: str) -> ExporterSpec:
         """Return the exporter called ``name``; errors as :meth:`offer`."""
@@ -196,34 +239,20 @@ class Catalogue:
     def listing(self) -> list[dict[str, str]]:
         """Return a row for each thing offered, and one for each plugin that offers nothing.
 
-        The status is ok, conflict, blocked or broken; the error says with whom or why.
+        The status is ok, conflict, disabled, blocked or broken; the error says with whom or why,
+        the note what is amiss all the same.
         """
-        rows = [self._row(o.spec.name, o.kind, o.source, *self._status(o)) for o in self.offers]
         offering = {offer.source.id for offer in self.offers}
-        rows += [
-            self._row(record.source.name, "plugin", record.source, record.status, record.error)
-            for record in self.records
-            if record.source.id not in offering
-        ]
-        return rows
+        silent = [record for record in self.records if record.source.id not in offering]
+        return offer_rows(self.offers, self.records) + [plugin_row(record) for record in silent]
 
-    def _status(self, offer: Offer) -> tuple[str, str]:
-        others = [o for o in self._by_name[offer.kind, offer.spec.name] if o is not offer]
-        if not others:
-            return "ok", ""
-        owners = ((o.source.distribution, o.source.version) for o in (offer, *others))
-        return "conflict", conflict(offer.kind, offer.spec.name, owners).message
+    def implementers(self, hook: str) -> list[dict[str, str]]:
+        """Return a row for each plugin that implements a hook."""
+        return [plugin_row(record) for record in self.records if hook in record.hooks]
 
-    @staticmethod
-    def _row(name: str, kind: str, source: PluginSource, status: str, error: str) -> dict[str, str]:
-        return {
-            "name": name,
-            "kind": kind,
-            "distribution": source.distribution,
-            "version": source.version,
-            "status": status,
-            "error": error,
-        }
+    def record(self, plugin: str) -> PluginRecord:
+        """Return what became of the plugin with that id."""
+        return next(record for record in self.records if record.source.id == plugin)
 
     def implementation(self, spec: Spec) -> Any:
         """Import what stands behind a spec: a class is instantiated, a function returned as it is.
@@ -259,18 +288,47 @@ class Catalogue:
                 logger.warning("plugin %s: %s returned %s, no ResolvedBase", plugin, hook, kind)
         return None
 
+    def target_modules(self, model_type: str, role: TargetRole) -> Sequence[str] | None:
+        """Ask each plugin which modules play ``role``; the first answer counts."""
+        hook = "adapterhub_target_modules"
+        for plugin, result in self._call_each(hook, model_type=model_type, role=role):
+            if result is None:
+                continue
+            names = list(result) if isinstance(result, list | tuple) else []
+            if names and all(isinstance(name, str) and name for name in names):
+                return names
+            logger.warning("plugin %s: %s returned %r, no list of names", plugin, hook, result)
+        return None
+
     def run_event(self, event: Mapping[str, Any]) -> None:
         """Tell every plugin of an event of a run."""
         for _ in self._call_each("adapterhub_run_event", event=event):
             pass
 
+    def conformance_cases(self, plugin: str) -> list[ConformanceCase]:
+        """Return how a plugin, by its id, wants its offers to be checked.
+
+        Raises PluginError when its hook fails or returns something else.
+        """
+        hook = "adapterhub_conformance"
+        try:
+            cases = [case for given in self._caller(hook, plugin)() for case in given]
+        except Exception as error:
+            raise PluginError(f"{hook} failed: {one_line(error)}", plugin=plugin) from error
+        if wrong := [case for case in cases if not isinstance(case, ConformanceCase)]:
+            raise PluginError(
+                f"{hook} returned {type(wrong[0]).__name__}, not ConformanceCase", plugin=plugin
+            )
+        return cases
+
     def _call_each(self, hook: str, **arguments: Any) -> Iterator[tuple[str, Any]]:
         """Call a hook plugin by plugin, for its id and answer; one that raises is passed over."""
         for record in self.records:
-            if record.status != "ok":
+            if record.status != "ok" or hook not in record.hooks:
                 continue
-            try:
-                result = self._caller(hook, record.source.id)(**arguments)
+            try:  # what it prints must not mix with the output of the command that is running
+                with traced(record.source.id, hook), redirect_stdout(sys.stderr):
+                    result = self._caller(hook, record.source.id)(**arguments)
             except Exception as error:
                 if isinstance(error, AdapterHubError) and hook == "adapterhub_resolve_base":
                     raise  # said on purpose, for the user: a base that is known but not installed
@@ -284,17 +342,3 @@ def _is_installed(module: str) -> bool:
         return find_spec(module) is not None
     except (ImportError, ValueError):  # a parent package is absent, or was put together by hand
         return False
-
-
-def _check_hook_names(plugin: object) -> None:
-    """Refuse what pluggy would never call: a mark on a name that is no hook, a hook without one."""
-    known = [name for name in vars(HookSpecs) if name.startswith("adapterhub_")]
-    for name in dir(plugin):
-        attribute = getattr(plugin, name, None)
-        marked = getattr(attribute, f"{PROJECT}_impl", None)
-        if marked and (meant := marked.get("specname") or name) not in known:
-            near = nearest_name(meant, known)
-            ending = f"; did you mean {near}?" if near else ""
-            raise AttributeError(f"there is no hook {meant}{ending}")
-        if not marked and name in known and callable(attribute):
-            raise AttributeError(f"{name} is not marked with @hookimpl")

@@ -16,6 +16,7 @@
     ├── TrainingError                        a run failed
     │   ├── NonFiniteError                   step: loss or weights became NaN or infinite
     │   └── SelfTestError                    the reloaded artifact answers differently
+    ├── RemoteError                          remote: a place elsewhere cannot be reached, or refuses
     └── RegistryError
         ├── InvalidNameError        exit 2
         ├── NotFoundError           exit 2
@@ -62,6 +63,7 @@ __all__ = [
     "PluginError",
     "RecipeError",
     "RegistryError",
+    "RemoteError",
     "SelfTestError",
     "StorageError",
     "TrainingError",
@@ -166,6 +168,14 @@ class NonFiniteError(TrainingError):
 
 class SelfTestError(TrainingError):
     """The artifact, reloaded into a fresh object, does not answer as the trained one did."""
+
+
+class RemoteError(AdapterHubError):
+    """A remote cannot be reached, or refuses what is asked; ``remote`` is its address."""
+
+    def __init__(self, message: str, *, remote: str, hint: str = "") -> None:
+        super().__init__(message, hint=hint)
+        self.remote = remote
 
 
 def nearest_name(name: str, choices: Iterable[str]) -> str | None:

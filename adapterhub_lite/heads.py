@@ -14,6 +14,15 @@ AUTO_CLASSES: Final[Mapping[HeadKind, str]] = {
     "causal-lm": "AutoModelForCausalLM",
     "seq2seq-lm": "AutoModelForSeq2SeqLM",
 }
+TASK_TYPES: Final[Mapping[HeadKind, str]] = {
+    "none": "FEATURE_EXTRACTION",
+    "sequence-classification": "SEQ_CLS",
+    "token-classification": "TOKEN_CLS",
+    "question-answering": "QUESTION_ANS",
+    "causal-lm": "CAUSAL_LM",
+    "seq2seq-lm": "SEQ_2_SEQ_LM",
+}
+"""The kind of a head, as PEFT calls it."""
 NEW_LAYERS: Final = frozenset(
     {"sequence-classification", "token-classification", "question-answering"}
 )

@@ -5,12 +5,14 @@ of these hooks with ``hookimpl`` and returns specs; it imports no torch. An impl
 any subset of a hook's arguments, so that a hook can gain arguments without breaking it.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import pluggy
 
 from adapterhub_lite.specs import (
+    CompositionSpec,
+    ConformanceCase,
     ExporterSpec,
     ImporterSpec,
     LoaderSpec,
@@ -20,10 +22,20 @@ from adapterhub_lite.specs import (
     ObjectiveSpec,
     PresetSpec,
     ReaderSpec,
+    RemoteSpec,
+    ReportSectionSpec,
     ResolvedBase,
+    TargetRole,
 )
 
 PROJECT = "adapterhub_lite"
+
+API_VERSION = 1
+"""The version of the plugin API: the hooks, the specs and the protocols together.
+
+It rises with each addition that a plugin can rely on; what was written for a lower one works on. A
+plugin that relies on an addition says so: ``adapterhub_api = 2`` in its module.
+"""
 
 hookspec = pluggy.HookspecMarker(PROJECT)
 hookimpl = pluggy.HookimplMarker(PROJECT)
@@ -181,6 +193,27 @@ class HookSpecs:
         """
 
     @hookspec
+    def adapterhub_compositions(self) -> Iterable[CompositionSpec]:  # type: ignore[empty-body]
+        """Offer compositions: how adapters on one base act together at inference.
+
+        ::
+
+            from adapterhub_lite.hookspecs import hookimpl
+            from adapterhub_lite.specs import CompositionSpec
+
+
+            @hookimpl
+            def adapterhub_compositions():
+                yield CompositionSpec(
+                    name="vote",
+                    summary="The label that most of the members answer.",
+                    implementation="my_plugin.vote:Vote",
+                    result="answers",
+                    members=(3, 0),
+                )
+        """
+
+    @hookspec
     def adapterhub_exporters(self) -> Iterable[ExporterSpec]:  # type: ignore[empty-body]
         """Offer formats that a version can be written in.
 
@@ -239,6 +272,76 @@ class HookSpecs:
                 return ResolvedBase(ref=ref, path=str(folder), source="lab")
         """
 
+    @hookspec(firstresult=True)
+    def adapterhub_target_modules(self, model_type: str, role: TargetRole) -> Sequence[str] | None:
+        """Name the modules that play a role in an architecture, or return None.
+
+        ``model_type`` as ``config.json`` spells it; the roles are those of
+        ``adapterhub_lite.specs.TARGET_ROLES``. A module is named by the end of its name, from a
+        dot on, and ``*`` stands for each layer's number. The answer goes before what a method
+        knows itself.
+
+        ::
+
+            from adapterhub_lite.hookspecs import hookimpl
+
+            MODULES = {
+                "query-value": ["q_lin", "v_lin"],
+                "attention-output": ["out_lin"],
+                "feed-forward-output": ["layer.*.ffn.lin2"],
+            }
+
+
+            @hookimpl
+            def adapterhub_target_modules(model_type, role):
+                return MODULES.get(role) if model_type == "distilbert" else None
+        """
+
+    @hookspec
+    def adapterhub_report_sections(self) -> Iterable[ReportSectionSpec]:  # type: ignore[empty-body]
+        """Offer sections of the HTML report of a run.
+
+        The code is a function of a ``ReportedRun``, and returns a ``Section`` of plain text, both
+        of ``adapterhub_lite.reports.sections``; the core escapes it and lays it out.
+
+        ::
+
+            from adapterhub_lite.hookspecs import hookimpl
+            from adapterhub_lite.specs import ReportSectionSpec
+
+
+            @hookimpl
+            def adapterhub_report_sections():
+                yield ReportSectionSpec(
+                    name="energy",
+                    summary="What the training cost in kilowatt-hours.",
+                    implementation="my_plugin.energy:energy_section",
+                )
+        """
+
+    @hookspec
+    def adapterhub_remotes(self) -> Iterable[RemoteSpec]:  # type: ignore[empty-body]
+        """Offer places that versions are pushed to and pulled from.
+
+        The code is a function that opens an address: a ``RemoteOpener`` that returns a ``Remote``,
+        both of ``adapterhub_lite.remotes.contract``.
+
+        ::
+
+            from adapterhub_lite.hookspecs import hookimpl
+            from adapterhub_lite.specs import RemoteSpec
+
+
+            @hookimpl
+            def adapterhub_remotes():
+                yield RemoteSpec(
+                    name="vault",
+                    summary="The laboratory's own vault.",
+                    implementation="my_plugin.vault:open_vault",
+                    schemes=("vault",),
+                )
+        """
+
     @hookspec
     def adapterhub_run_event(self, event: Mapping[str, Any]) -> None:
         """Follow a run: called with each event just after it was written to ``events.jsonl``.
@@ -252,4 +355,24 @@ class HookSpecs:
             def adapterhub_run_event(event):
                 if event["event"] == "published":
                     notify(f"{event['version']} is ready")
+        """
+
+    @hookspec
+    def adapterhub_conformance(self) -> Iterable[ConformanceCase]:  # type: ignore[empty-body]
+        """Say how the conformance kit is to check an offer, where defaults do not do.
+
+        ::
+
+            from adapterhub_lite.hookspecs import hookimpl
+            from adapterhub_lite.specs import ConformanceCase
+
+
+            @hookimpl
+            def adapterhub_conformance():
+                yield ConformanceCase(
+                    kind="method",
+                    name="bitfit",
+                    params={"last_layers": 1},
+                    expected_failures={"check_bake_is_exact": "biases are rounded to bfloat16"},
+                )
         """

@@ -8,10 +8,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from adapterhub_lite.data.table import RowSet, Table
-from adapterhub_lite.specs import Head, ObjectiveSpec, Params, ResolvedBase
+from adapterhub_lite.specs import Head, MethodSpec, ObjectiveSpec, Params, ResolvedBase, Task
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -147,6 +147,37 @@ class Method(Protocol):
 
         Called only with the capability ``bake``. Raises CapabilityError where this adapter's
         settings do not allow it.
+        """
+
+
+class TogetherMethod(Method, Protocol):
+    """A method whose adapters act together; behind specs of the capability ``several-active``.
+
+    ``folders`` are what :meth:`save` wrote, by the members' names and in their order.
+    """
+
+    def check_together(
+        self, folders: Mapping[str, Path], how: Literal["stack", "average"]
+    ) -> Sequence[str]:
+        """Return what speaks against it, told from the adapters' files alone."""
+
+    def load_stack(self, base: LoadedBase, folders: Mapping[str, Path], head: str) -> LoadedBase:
+        """Put adapters onto a fresh base, all active, each upon those before it.
+
+        ``head`` names the member whose layers of the head, and of all that is trained whole, are
+        taken. Raises IntegrityError for files that do not fit the base.
+        """
+
+    def write_average(
+        self,
+        folders: Mapping[str, Path],
+        weights: Mapping[str, float],
+        heads: Mapping[str, float],
+        folder: Path,
+    ) -> None:
+        """Write one adapter: for the same input of a layer it adds the weighted sum of theirs.
+
+        Nothing is approximated. ``heads`` are the weights of what is trained whole.
         """
 
 
@@ -309,6 +340,87 @@ class LowRankStrategy(Protocol):
         ``models`` are each model's parameters. ``rank`` is None when nobody says: the strategy
         chooses. Raises CapabilityError for a rank that the strategy cannot give.
         """
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Member:
+    """An adapter of a composition: its name there, its files, and what they say of it.
+
+    ``params`` are its own in the composition, of the spec's ``member_params``.
+    """
+
+    name: str
+    folder: Path
+    task: Task
+    method: MethodSpec
+    objective: ObjectiveSpec
+    head: Head
+    params: Any
+
+
+class Members(Protocol):
+    """The members of a composition, and how they are loaded.
+
+    ``head`` names the one whose head answers for all; None where nobody named one, and all have
+    the same labels.
+    """
+
+    @property
+    def all(self) -> Sequence[Member]:
+        """The members, in the order of the recipe."""
+
+    @property
+    def head(self) -> str | None:
+        """The name of the member whose head answers."""
+
+    def find(self, name: str) -> Member:
+        """Return a member by its name; raises UnknownNameError, with the nearest one."""
+
+    def method(self, member: Member) -> Any:
+        """Return the implementation of a member's method."""
+
+    def base(self, member: Member) -> LoadedBase:
+        """Load a base of its own, with the member's head and tokenizer; without its adapter."""
+
+    def scorer(self, member: Member) -> Scorer:
+        """Load a member as it answers alone, once; what members share of the base is held once."""
+
+
+class Composition(Protocol):
+    """Lets adapters act together."""
+
+    def check(self, members: Members, params: Any) -> Sequence[str]:
+        """Return what speaks against it, before a weight is loaded."""
+
+
+class AnswersComposition(Composition, Protocol):
+    """Behind specs whose ``result`` is *answers*."""
+
+    def load(self, members: Members, params: Any) -> Scorer:
+        """Return what answers by asking the members."""
+
+
+class ModelComposition(Composition, Protocol):
+    """Behind specs whose ``result`` is *model*."""
+
+    def load(self, members: Members, params: Any) -> LoadedBase:
+        """Return one model, in evaluation mode, with the head that is to answer."""
+
+    def reference(self, members: Members, params: Any) -> LoadedBase | None:
+        """Return a model that has to answer alike, made by merging; None where that cannot be.
+
+        Both are asked the same before the composition is published.
+        """
+
+
+class AdapterComposition(Composition, Protocol):
+    """Behind specs whose ``result`` is *adapter*."""
+
+    def write(self, members: Members, params: Any, folder: Path) -> None:
+        """Write the adapter as the members' method saves one, its head included."""
+
+    def reference(self, members: Members, params: Any) -> LoadedBase | None:
+        """As :meth:`ModelComposition.reference`."""
 
 
 class Exporter(Protocol):

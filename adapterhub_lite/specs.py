@@ -5,7 +5,7 @@ where the code is and is imported only when it is used. Capabilities are declare
 the core enforces them before anything is loaded.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal, get_args
 
@@ -56,6 +56,25 @@ Capability = Literal[
     "disable",
 ]
 
+TargetRole = Literal[
+    "query-value",
+    "key-value",
+    "value",
+    "attention-output",
+    "feed-forward-output",
+    "norm",
+]
+
+TARGET_ROLES: Final[Mapping[TargetRole, str]] = {
+    "query-value": "projections to queries and values, or the one to queries, keys and values",
+    "key-value": "projections to keys and values, or the one to queries, keys and values",
+    "value": "projections to values",
+    "attention-output": "linear layers that end the attention",
+    "feed-forward-output": "linear layers that end the feed-forward network",
+    "norm": "normalisation layers",
+}
+"""The parts that modules play in a transformer, as far as a method chooses modules by them."""
+
 ImportChoice = Literal["convert", "base", "labels", "multi-label", "objective"]
 """What a person can tell an importer; see :class:`~adapterhub_lite.protocols.ImportOptions`."""
 
@@ -101,6 +120,14 @@ class Params(BaseModel):
     model_config = ConfigDict(
         extra="forbid", frozen=True, allow_inf_nan=False, serialize_by_alias=True
     )
+
+    def open_targets(self) -> Mapping[str, Sequence[TargetRole]]:
+        """Return which fields name modules and were left open, and the roles these are to play.
+
+        A method's params say so. The plan fills in what a plugin knows of the architecture
+        (``adapterhub_target_modules``); what nobody knows stays open, and the method decides.
+        """
+        return {}
 
 
 class NoParams(Params):
@@ -238,6 +265,23 @@ class MergeSpec(Spec):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class CompositionSpec(Spec):
+    """How adapters act together, by a :class:`~adapterhub_lite.protocols.Composition`.
+
+    ``result``: what comes of the members: one *adapter* that takes their place, one *model* with
+    all of them active, or *answers* of members that are asked alone. ``params`` are the
+    composition's, ``member_params`` each member's own. ``members``: how many it takes, at least
+    and at most (0: any number). ``needs``: what the method of every member has to declare.
+    """
+
+    result: Literal["adapter", "model", "answers"]
+    params: type[Params] = NoParams
+    member_params: type[Params] = NoParams
+    members: tuple[int, int] = (2, 0)
+    needs: frozenset[Capability] = frozenset()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ExporterSpec(Spec):
     """Writes a version in somebody's format. :class:`~adapterhub_lite.protocols.Exporter`."""
 
@@ -249,10 +293,35 @@ class ImporterSpec(Spec):
     """Reads somebody's folder into a version. :class:`~adapterhub_lite.protocols.Importer`.
 
     ``takes``: what it can be told; anything else is refused. One that takes an ``objective`` writes
-    what a method saves, and the objective adds the rest: it adopts the model.
+    what a method saves, and the objective adds the rest: it adopts the model. ``recognised_by``:
+    sets of files, of which a folder of this format has one whole; of two formats that recognise a
+    folder the one wins whose set is larger and holds the other's.
     """
 
     takes: frozenset[ImportChoice] = frozenset()
+    recognised_by: tuple[frozenset[str], ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReportSectionSpec(Spec):
+    """Adds to the HTML report of a run. A :class:`~adapterhub_lite.reports.sections.ReportSection`.
+
+    ``tasks``: in the reports of which tasks it is asked.
+    """
+
+    tasks: frozenset[Task] = frozenset(get_args(Task))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RemoteSpec(Spec):
+    """A kind of place that versions are pushed to and pulled from.
+
+    ``implementation`` is a function that opens an address, a
+    :class:`~adapterhub_lite.remotes.contract.RemoteOpener`; it is chosen by what stands before the
+    address's first colon, one of ``schemes``.
+    """
+
+    schemes: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -280,3 +349,19 @@ class Head:
     kind: HeadKind = "none"
     labels: tuple[str, ...] = ()
     problem: Literal["", "single-label", "multi-label", "regression"] = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConformanceCase:
+    """How the conformance kit is to check an offer: ``kind`` and ``name`` say which.
+
+    ``params`` stand in for defaults that do not suit a model of 32 numbers a token. Kinds without
+    parameters have there what they are tried on: a reader or importer ``example``, an exporter
+    ``recipe``, a remote ``address``; the modules of their checks tell more. Of
+    ``expected_failures`` each names a check that cannot pass, and says why.
+    """
+
+    kind: str
+    name: str
+    params: Mapping[str, Any] = field(default_factory=dict)
+    expected_failures: Mapping[str, str] = field(default_factory=dict)

@@ -4,20 +4,21 @@
 
 The labels of a classification set are dealt into three parts that share none. A LoRA adapter is
 trained on the first, another on the second, and the whole base on the third. Each strategy merges
-the three; the merged encoder answers each part's test rows with that part's own head. What is left
-is the merged accuracy over the parent's own.
+the three; the merged encoder answers each part's test rows with that part's own head, by ``ahl
+eval``. What is left is the merged accuracy over the parent's own. Strategies that use data see
+eight training rows a label.
 """
 
 import argparse
 import csv
 import json
+import subprocess
 import sys
 import tempfile
 from pathlib import Path
 from typing import Any
 
 import adapterhub_lite
-from adapterhub_lite.evaluation import evaluate
 from adapterhub_lite.plugins import load_catalogue
 
 PARTS = ("lora-a", "lora-b", "full-c")
@@ -48,7 +49,12 @@ STRATEGIES: dict[str, dict[str, Any]] = {
     "tsv": {},
     "iso_c": {},
     "iso_cts": {},
+    "wudi": {"iterations": 50},
+    "fisher": {},
+    "regmean": {},
+    "adamerging": {},
 }
+SHOTS = 8
 
 
 def deal(file: Path, text: str, label: str, folder: Path) -> dict[str, Path]:
@@ -87,40 +93,58 @@ def train(part: str, file: Path, options: argparse.Namespace, registry: Any) -> 
     adapterhub_lite.train(recipe, registry=registry)
 
 
-class Scorer:
-    """Scores versions and folders on each part's test rows."""
+def accuracy(ref: str, file: Path, home: Path) -> float:
+    """Return the accuracy of a version or folder on a file's rows, as ``ahl eval`` says."""
+    command = [sys.executable, "-m", "adapterhub_lite", "eval", ref, "--data", str(file)]
+    command += ["--metric", "accuracy", "--no-record", "--json", "--home", str(home)]
+    said = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    (version,) = json.loads(said)["versions"]
+    (found,) = version["metrics"]
+    return float(found["value"])
 
-    def __init__(self, files: dict[str, Path], registry: Any) -> None:
-        self._files, self._registry = files, registry
+
+class Bench:
+    """Merges the parents, and asks what each part's rows are answered with."""
+
+    def __init__(self, options: argparse.Namespace, work: Path) -> None:
+        self.options = options
+        self.home: Path = options.home or work / "home"
+        self.registry = adapterhub_lite.open_registry(self.home)
         self._catalogue = load_catalogue(first_party_only=True)
+        self.training = deal(options.train, options.text, options.label, work)
+        self._test = deal(options.test, options.text, options.label, work)
 
-    def accuracy(self, ref: str, part: str) -> float:
-        """Return the accuracy of a version or folder on a part's test rows."""
-        from adapterhub_lite.data.prepare import prepare
-        from adapterhub_lite.recipes.data import DataSection
+    def alone(self) -> list[float]:
+        """Train the parents that are not there yet, and return each one's own accuracy."""
+        for part in PARTS:
+            if part not in self.registry.names():
+                print(f"training {part}", file=sys.stderr, flush=True)
+                train(part, self.training[part], self.options, self.registry)
+        return [accuracy(part, self._test[part], self.home) for part in PARTS]
 
-        predictor = adapterhub_lite.load(ref, registry=self._registry, catalogue=self._catalogue)
-        section = DataSection(train=str(self._files[part]))
-        rows = prepare(section, self._catalogue, rows=predictor.rows_kind).train
-        found = evaluate(predictor, rows, self._catalogue, task=predictor.task, only=["accuracy"])
-        return found.metrics[0].value
+    def merged(self, name: str) -> list[float]:
+        """Merge by one strategy and return each part's accuracy, with its own head."""
+        found = []
+        for part in PARTS:
+            with tempfile.TemporaryDirectory() as work:
+                out = Path(work) / "merged"
+                adapterhub_lite.merge(self._recipe(name, part), out=out, registry=self.registry)
+                found.append(accuracy(str(out), self._test[part], self.home))
+        return found
 
-
-def merged(name: str, scorer: Scorer, options: argparse.Namespace, registry: Any) -> list[float]:
-    """Merge by one strategy and return each part's accuracy, with its own head."""
-    found = []
-    for part in PARTS:
-        recipe: dict[str, Any] = {
+    def _recipe(self, name: str, part: str) -> dict[str, Any]:
+        spec = self._catalogue.strategy(name)
+        models: list[dict[str, Any]] = [{"ref": model} for model in PARTS]
+        if "needs-data" in spec.capabilities:
+            for model in models:
+                rows = str(self.training[model["ref"]])
+                model["data"] = {"train": rows, "shots": SHOTS}
+        recipe = {
             "strategy": {"name": name, **STRATEGIES[name]},
-            "models": list(PARTS),
+            "models": models,
             "heads": f"keep {part}",
-            "base": options.base,
         }
-        with tempfile.TemporaryDirectory() as work:
-            out = Path(work) / "merged"
-            adapterhub_lite.merge(recipe, out=out, registry=registry)
-            found.append(scorer.accuracy(str(out), part))
-    return found
+        return recipe if spec.base == "unused" else {**recipe, "base": self.options.base}
 
 
 def main() -> None:
@@ -138,21 +162,14 @@ def main() -> None:
     parser.add_argument("--home", type=Path, help="keep the trained parents here, and use them")
     parser.add_argument("--out", type=Path, help="write the figures there")
     options = parser.parse_args()
-    work = Path(tempfile.mkdtemp())
-    registry = adapterhub_lite.open_registry(options.home or work / "home")
-    training = deal(options.train, options.text, options.label, work)
-    scorer = Scorer(deal(options.test, options.text, options.label, work), registry)
-    for part in PARTS:
-        if part not in registry.names():
-            print(f"training {part}", file=sys.stderr, flush=True)
-            train(part, training[part], options, registry)
-    alone = [scorer.accuracy(part, part) for part in PARTS]
+    bench = Bench(options, Path(tempfile.mkdtemp()))
+    alone = bench.alone()
     print(f"| strategy | {' | '.join(PARTS)} | kept, mean |")
     print("|---|---|---|---|---|")
     print(f"| (each alone) | {' | '.join(f'{value:.3f}' for value in alone)} | 100 % |", flush=True)
     rows = {"alone": alone}
     for name in options.strategies:
-        rows[name] = merged(name, scorer, options, registry)
+        rows[name] = bench.merged(name)
         kept = sum(new / old for new, old in zip(rows[name], alone, strict=True)) / len(PARTS)
         figures = " | ".join(f"{value:.3f}" for value in rows[name])
         print(f"| {name} | {figures} | {100 * kept:.0f} % |", flush=True)

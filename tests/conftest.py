@@ -24,7 +24,9 @@ def home(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPat
     """Give the test a registry home of its own, for subprocesses too."""
     place = tmp_path_factory.mktemp("home")
     monkeypatch.setenv("ADAPTERHUB_LITE_HOME", str(place))
+    monkeypatch.setenv("ADAPTERHUB_LITE_CONFIG", str(place / "config"))
     monkeypatch.delenv("ADAPTERHUB_LITE_PLUGINS", raising=False)
+    monkeypatch.delenv("ADAPTERHUB_LITE_TRACE_HOOKS", raising=False)
     monkeypatch.delenv("ADAPTERHUB_LITE_DEBUG", raising=False)
     return place
 

@@ -71,6 +71,24 @@ def base_options(function: Any) -> Any:
     return function
 
 
+def input_options(function: Any) -> Any:
+    """Add ``--any-base`` and ``--convert-pickle``: what is refused of models unless insisted on."""
+    for option in (
+        click.option(
+            "--convert-pickle",
+            is_flag=True,
+            help="Read pickled weights (.bin) in an isolated process; nothing in them is run.",
+        ),
+        click.option(
+            "--any-base",
+            is_flag=True,
+            help="Put adapters on the base given, though trained on another.",
+        ),
+    ):
+        function = option(function)
+    return function
+
+
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON for a script.")
 
 

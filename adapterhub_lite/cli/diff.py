@@ -1,20 +1,18 @@
 """``ahl diff``: what to know of models before merging them."""
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from adapterhub_lite.cli.common import json_option, settings, shared_options
+from adapterhub_lite.cli.common import input_options, json_option, settings, shared_options
 
 if TYPE_CHECKING:
-    from adapterhub_lite.catalogue import Catalogue
     from adapterhub_lite.merging.diagnosis.diagnose import Diagnosis
     from adapterhub_lite.merging.opening import Opened
-    from adapterhub_lite_registry import Registry
 
 QUIET_SECONDS = 2.0
 """Work that takes longer shows a bar."""
@@ -43,6 +41,7 @@ def _as_png(_: click.Context, __: click.Parameter, value: Path | None) -> Path |
 @click.option(
     "--threads", type=click.IntRange(1), help="How many tensors at once (default: one a core)."
 )
+@input_options
 @json_option
 @shared_options
 def diff(
@@ -50,6 +49,8 @@ def diff(
     base: str | None,
     picture: Path | None,
     threads: int | None,
+    any_base: bool,
+    convert_pickle: bool,
     as_json: bool,
 ) -> None:
     """Compare what MODELs learnt since their base: how far they moved, and whether they collide.
@@ -65,7 +66,8 @@ def diff(
         raise click.UsageError("name two models or more: ahl diff A B --base BASE")
     from adapterhub_lite.cli.diff_output import diagnosis_json, print_diagnosis
 
-    diagnosis, notices = _diagnose(refs, base, threads)
+    insisted = {"any_base": any_base, "convert_pickle": convert_pickle}
+    diagnosis, notices = _diagnose(refs, base, threads, insisted)
     if picture is not None:
         from adapterhub_lite.merging.diagnosis.picture import diagnosis_png
 
@@ -77,7 +79,7 @@ def diff(
 
 
 def _diagnose(
-    refs: Sequence[str], base: str | None, threads: int | None
+    refs: Sequence[str], base: str | None, threads: int | None, insisted: Mapping[str, bool]
 ) -> "tuple[Diagnosis, list[str]]":
     """Return the comparison, and what is not to pass in silence."""
     from adapterhub_lite import api
@@ -85,13 +87,16 @@ def _diagnose(
     from adapterhub_lite.merging.diagnosis.comparable import under_common_names
     from adapterhub_lite.merging.diagnosis.diagnose import diagnose
     from adapterhub_lite.merging.engine import Settings
-    from adapterhub_lite.merging.opening import open_model
+    from adapterhub_lite.merging.opening import Allowed, open_model
     from adapterhub_lite.plugins import get_catalogue
 
     catalogue = get_catalogue(first_party_only=settings().no_plugins)
     registry = api.open_registry(settings().home)
-    models = [_open(ref, base, registry, catalogue) for ref in refs]
-    under = open_model(base, registry, catalogue) if base else _common_base(models)
+    allowed = Allowed(**insisted)
+    given = open_model(base, registry, catalogue, allowed=allowed) if base else None
+    on = base if given and given.adapter is None else None
+    models = [open_model(ref, registry, catalogue, base=on, allowed=allowed) for ref in refs]
+    under = given or _common_base(models)
     named = under_common_names(
         [Member(model.source, model.config) for model in models],
         Member(under.source, under.config),
@@ -105,19 +110,6 @@ def _diagnose(
             progress=told,
         )
     return diagnosis, list(dict.fromkeys([*opened, *named.notices]))
-
-
-def _open(ref: str, base: str | None, registry: "Registry", catalogue: "Catalogue") -> "Opened":
-    """Open a model; an adapter whose base is not where it was, on the one that is given."""
-    from adapterhub_lite.errors import BaseModelError
-    from adapterhub_lite.merging.opening import open_model
-
-    try:
-        return open_model(ref, registry, catalogue)
-    except BaseModelError:
-        if base is None:
-            raise
-        return open_model(ref, registry, catalogue, base=base)
 
 
 def _common_base(models: "Sequence[Opened]") -> "Opened":

@@ -188,14 +188,16 @@ def _common_objective(
 ) -> "ObjectiveSpec":
     """Return the first version's objective; CapabilityError if the other does another task."""
     from adapterhub_lite.errors import CapabilityError
-    from adapterhub_lite.inference.artifact import read_artifact_info
+    from adapterhub_lite.inference.artifact import read_info
     from adapterhub_lite.inference.loading import resolve_artifact
+    from adapterhub_lite.inference.origins import require_parts
 
     found = [resolve_artifact(ref, registry) for ref in refs]
-    infos = [read_artifact_info(folder) for folder, _ in found]
+    infos = [read_info(folder) for folder, _ in found]
     tasks = [f"{name} does {info.task}" for info, (_, name) in zip(infos, found, strict=True)]
     if len({info.task for info in infos}) > 1:
         raise CapabilityError(" and ".join(tasks), hint="compare versions of one task")
+    require_parts(infos[0], found[0][1], catalogue, ["objective"])
     return catalogue.objective(infos[0].objective)
 
 

@@ -48,12 +48,16 @@ def export(ref: str, folder: Path, form: str, base: str | None, as_json: bool) -
     click.echo(f"{form:<9} {done.summary}")
 
 
-@click.command("import", short_help="Publish another tool's folder.")
-@click.argument("folder", metavar="DIR", type=click.Path(path_type=Path))
-@click.option("--format", "form", required=True, help="peft, setfit or a plugin's.")
+@click.command("import", short_help="Publish another tool's folder or archive.")
+@click.argument("source", metavar="SOURCE", type=click.Path(path_type=Path))
+@click.option(
+    "--format",
+    "form",
+    help="peft, adapters, transformers, setfit or a plugin's; left out, SOURCE's files tell.",
+)
 @click.option("--name", required=True, help="Publish the result under this name.")
 @click.option("--alias", help="Point this alias at the published version.")
-@click.option("--base", help="The base an adapter was trained on, if DIR does not name it.")
+@click.option("--base", help="The base an adapter was trained on, if SOURCE does not name it.")
 @click.option("--labels", metavar="A,B,C", help="A head's labels in their order, or @FILE of them.")
 @click.option("--multi-label", is_flag=True, help="A text may have several of the labels.")
 @click.option("--objective", help="What the model was trained for (see: ahl objectives list).")
@@ -67,8 +71,8 @@ def export(ref: str, folder: Path, form: str, base: str | None, as_json: bool) -
 @json_option
 @shared_options
 def import_(
-    folder: Path,
-    form: str,
+    source: Path,
+    form: str | None,
     name: str,
     alias: str | None,
     base: str | None,
@@ -79,12 +83,13 @@ def import_(
     convert_pickle: bool,
     as_json: bool,
 ) -> None:
-    """Publish DIR, a folder that another tool wrote, as a version.
+    """Publish SOURCE, which another tool wrote, as a version: a folder, .zip, .tar or .tar.gz.
 
-    Nothing in DIR is believed or run; a pickle is refused unless --convert-pickle is given.
+    Nothing in it is believed or run; a pickle is refused unless --convert-pickle is given.
 
     \b
-    ahl import ./adapter --format peft --name tickets --labels billing,delivery,other
+    ahl import ./adapter --name tickets --labels billing,delivery,other
+    ahl import ./merged.tar.gz --name writer
     ahl import ./my-setfit-model --format setfit --name tickets --convert-pickle
     """
     from adapterhub_lite import api
@@ -102,7 +107,7 @@ def import_(
         params=apply_overrides({}, params),
     )
     registry = api.open_registry(settings().home)
-    done = import_folder(folder, name, form, registry, catalogue, alias=alias, choices=choices)
+    done = import_folder(source, name, form, registry, catalogue, alias=alias, choices=choices)
     manifest = done.version.manifest
     found = manifest.signature.labels if manifest.signature else ()
     if as_json:
@@ -110,12 +115,14 @@ def import_(
             {
                 "version": str(done.version),
                 "digest": done.version.digest,
+                "format": done.form,
                 "labels": list(found),
                 **done.details,
             }
         )
         return
     click.echo(f"imported  {done.source}")
+    click.echo(f"format    {done.form}")
     click.echo(f"version   {done.version}")
     click.echo(f"task      {manifest.task}")
     if manifest.kind == "adapter" and manifest.base:

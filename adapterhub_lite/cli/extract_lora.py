@@ -5,7 +5,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from adapterhub_lite.cli.common import emit_json, json_option, settings, shared_options
+from adapterhub_lite.cli.common import (
+    emit_json,
+    input_options,
+    json_option,
+    settings,
+    shared_options,
+)
 
 if TYPE_CHECKING:
     from adapterhub_lite.merging.adapters.output import AdapterType
@@ -32,6 +38,7 @@ WORST = 5
     default="float32",
     help="Store the factors so (default: float32).",
 )
+@input_options
 @json_option
 @shared_options
 def extract_lora(
@@ -45,6 +52,8 @@ def extract_lora(
     save_rest: bool,
     allow_rest: bool,
     dtype: "AdapterType",
+    any_base: bool,
+    convert_pickle: bool,
     as_json: bool,
 ) -> None:
     """Extract what FINETUNED adds to its base as a LoRA adapter that PEFT loads.
@@ -60,6 +69,7 @@ def extract_lora(
     from adapterhub_lite.cli.progress import counting
     from adapterhub_lite.errors import UserError
     from adapterhub_lite.merging.extraction.run import extract_adapter, require_choice
+    from adapterhub_lite.merging.opening import Allowed
     from adapterhub_lite.plugins import get_catalogue
 
     if save_rest and allow_rest:
@@ -79,8 +89,11 @@ def extract_lora(
             alias=alias,
             rest="save" if save_rest else "omit" if allow_rest else "refuse",
             dtype=dtype,
+            allowed=Allowed(any_base=any_base, convert_pickle=convert_pickle),
             progress=lambda count, total: advance(100 * count // total),
         )
+    for notice in done.notices:
+        click.echo(f"note: {notice}", err=True)
     if as_json:
         emit_json(_as_json(done))
     else:
@@ -101,14 +114,15 @@ def _as_json(done: "Extracted") -> dict[str, Any]:
         "biases": sorted(done.content.biases),
         "left_out": _left_out(done),
         "unchanged": extraction.unchanged,
-        "only_in_base": list(extraction.missing),
+        "only_in_base": list(extraction.paired.missing),
+        "notices": list(done.notices),
     }
 
 
 def _left_out(done: "Extracted") -> list[str]:
-    """Return the differing tensors that the adapter does not hold."""
-    held = {*done.content.saved, *(f"{module}.bias" for module in done.content.biases)}
-    return [name for name in sorted(done.extraction.rest) if name not in held]
+    from adapterhub_lite.merging.extraction.output import left_out
+
+    return left_out(done.extraction, done.content)
 
 
 def _show(done: "Extracted") -> None:

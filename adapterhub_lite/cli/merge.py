@@ -6,7 +6,13 @@ from typing import Any
 
 import click
 
-from adapterhub_lite.cli.common import emit_json, json_option, settings, shared_options
+from adapterhub_lite.cli.common import (
+    emit_json,
+    input_options,
+    json_option,
+    settings,
+    shared_options,
+)
 
 
 @click.command(short_help="Merge models or adapters by a recipe, or by naming them.")
@@ -39,6 +45,7 @@ from adapterhub_lite.cli.common import emit_json, json_option, settings, shared_
     "section names, by the score on its validation rows.",
 )
 @click.option("--trials", type=click.IntRange(1), help="How many merges a search tries.")
+@input_options
 @click.option("--dry-run", is_flag=True, help="Show what would happen; merge nothing.")
 @json_option
 @shared_options
@@ -55,6 +62,8 @@ def merge(
     device: str,
     search: bool,
     trials: int | None,
+    any_base: bool,
+    convert_pickle: bool,
     dry_run: bool,
     as_json: bool,
 ) -> None:
@@ -75,16 +84,16 @@ def merge(
         values["output"] = {**values.get("output", {}), "dtype": dtype}
     catalogue = get_catalogue(first_party_only=settings().no_plugins)
     registry = api.open_registry(settings().home)
+    planned: dict[str, Any] = {
+        "registry": registry,
+        "catalogue": catalogue,
+        "threads": threads,
+        "any_base": any_base,
+        "convert_pickle": convert_pickle,
+    }
     if search:
-        values, overrides = _searched(values, overrides, trials, threads), ()
-    plan = api.plan_merge(
-        values,
-        overrides=overrides,
-        registry=registry,
-        catalogue=catalogue,
-        threads=threads,
-        device=device,
-    )
+        values, overrides = _searched(values, overrides, trials, planned), ()
+    plan = api.plan_merge(values, overrides=overrides, device=device, **planned)
     if dry_run:
         output.show_plan(plan, as_json)
         return
@@ -100,26 +109,19 @@ def merge(
 
 
 def _searched(
-    values: Mapping[str, Any], overrides: tuple[str, ...], trials: int | None, threads: int | None
+    values: Mapping[str, Any],
+    overrides: tuple[str, ...],
+    trials: int | None,
+    planned: Mapping[str, Any],
 ) -> dict[str, Any]:
     """Return the recipe with the best values that a search found, and tell of them."""
     from adapterhub_lite import api
     from adapterhub_lite.cli import merge_output as output
-    from adapterhub_lite.plugins import get_catalogue
 
     if trials is not None:
         overrides = (*overrides, f"search.trials={trials}")
-    catalogue = get_catalogue(first_party_only=settings().no_plugins)
-    registry = api.open_registry(settings().home)
     with output.search_bar() as progress:
-        found = api.search_merge(
-            values,
-            overrides=overrides,
-            registry=registry,
-            catalogue=catalogue,
-            threads=threads,
-            progress=progress,
-        )
+        found = api.search_merge(values, overrides=overrides, progress=progress, **planned)
     output.tell_search(found)
     return dict(found.recipe)
 

@@ -1,6 +1,6 @@
 """What ``ahl merge`` prints."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from adapterhub_lite.merging.plan import MergePlan
     from adapterhub_lite.merging.results import MergeResult
     from adapterhub_lite.merging.search import Found
+    from adapterhub_lite.recipes.merge import MergeOutput
 
 
 def show_plan(plan: "MergePlan | AdapterPlan", as_json: bool) -> None:
@@ -35,6 +36,7 @@ def _show_adapters(plan: "AdapterPlan", as_json: bool) -> None:
         "models": [adapter.label for adapter in plan.adapters],
         "modules": len(plan.params),
         "rank": plan.recipe.output.rank,
+        "energy": plan.recipe.output.energy,
         "notices": list(plan.notices),
     }
     if as_json:
@@ -45,9 +47,16 @@ def _show_adapters(plan: "AdapterPlan", as_json: bool) -> None:
     for adapter in plan.adapters:
         click.echo(f"adapter     {adapter.label}")
     click.echo(f"modules     {len(plan.params):,}")
-    click.echo(f"rank        {plan.recipe.output.rank or 'as the strategy chooses'}")
+    click.echo(f"rank        {_rank(plan.recipe.output) or 'as the strategy chooses'}")
     tell_notices(plan)
     click.echo("\nnothing was written: leave out --dry-run to merge")
+
+
+def _rank(output: "MergeOutput") -> str:
+    """Return the rank that a recipe asks for, or the energy; empty for neither."""
+    if output.energy is not None:
+        return f"the least that keeps {output.energy:.0%} of a change's squared norm"
+    return str(output.rank or "")
 
 
 def _show_models(plan: "MergePlan", as_json: bool) -> None:
@@ -70,6 +79,10 @@ def _show_models(plan: "MergePlan", as_json: bool) -> None:
         "threads": plan.settings.threads,
         "notices": list(plan.notices),
     }
+    if plan.lora is not None:
+        output = plan.recipe.output
+        told |= {"modules": len(plan.lora.paired.layers), "rest": output.rest}
+        told |= {"rank": output.rank, "energy": output.energy}
     if as_json:
         emit_json(told)
         return
@@ -81,7 +94,11 @@ def _show_models(plan: "MergePlan", as_json: bool) -> None:
         click.echo(f"model       {ref}")
     click.echo(f"tensors     {told['tensors']:,} ({told['parameters']:,} parameters)")
     click.echo(f"reads       {size(cost.read)}")
-    click.echo(f"writes      {size(cost.written)}")
+    if plan.lora is not None:
+        click.echo(f"adapter     on {told['modules']} linear layers, the rest: {told['rest']}")
+        click.echo(f"rank        {_rank(plan.recipe.output)}")
+    most = "at most " if plan.lora else ""
+    click.echo(f"writes      {most}{size(cost.written)}")
     click.echo(f"memory      about {size(cost.memory)} beside the file cache")
     click.echo(f"time        about {duration(cost.seconds)} with {plan.settings.threads} threads")
     tell_notices(plan)
@@ -172,7 +189,7 @@ def tell_search(found: "Found") -> None:
 
 def as_json(result: "MergeResult") -> dict[str, Any]:
     """Return a result as a script reads it."""
-    return {
+    told: dict[str, Any] = {
         "version": str(result.version) if result.version else None,
         "digest": result.version.digest if result.version else None,
         "folder": str(result.folder) if result.folder else None,
@@ -181,6 +198,12 @@ def as_json(result: "MergeResult") -> dict[str, Any]:
         "resumed": result.resumed,
         "notices": list(result.notices),
     }
+    if result.modules:
+        told["modules"] = {
+            module: {"rank": part.factors.rank, "energy": part.energy, "error": part.error}
+            for module, part in result.modules.items()
+        }
+    return told
 
 
 def show_result(result: "MergeResult") -> None:
@@ -188,11 +211,21 @@ def show_result(result: "MergeResult") -> None:
     if result.resumed:
         click.echo(f"resumed     {result.resumed:,} tensors were merged already")
     click.echo(f"merged      {result.tensors:,} tensors, {size(result.written)}")
+    if result.modules:
+        _show_approximation([part.error for part in result.modules.values()])
+    for notice in result.notices:
+        if notice not in result.plan.notices:
+            click.echo(f"note: {notice}", err=True)
     if result.version is not None:
         click.echo(f"version     {result.version}")
         click.echo(f"\nnext:  ahl show {result.version}")
     if result.folder is not None:
         click.echo(f"folder      {result.folder}")
+
+
+def _show_approximation(errors: Sequence[float]) -> None:
+    mean = sum(errors) / len(errors)
+    click.echo(f"error       {mean:.1e} of a matrix's change on average, {max(errors):.1e} at most")
 
 
 def size(number: int) -> str:

@@ -156,7 +156,7 @@ def _print(kind: str, spec: Any, catalogue: "Catalogue") -> None:
     click.echo(f"{'from':<14}{source.distribution} {source.version}")
     sections = _sections(kind, spec)
     for title, params in sections.items():
-        _print_parameters(params, title)
+        print_parameters(params, title)
     if not any(params.model_fields for params in sections.values()):
         click.echo("\nit takes no parameters")
     if kind == "strategy":
@@ -174,8 +174,9 @@ def _sections(kind: str, spec: Any) -> "dict[str, type[Params]]":
     }
 
 
-def _print_parameters(params: "type[Params]", title: str) -> None:
-    rows = list(_parameters(params))
+def print_parameters(params: "type[Params]", title: str) -> None:
+    """Print each parameter with its default and its help; nothing where there is none."""
+    rows = list(parameters(params))
     if rows:
         click.echo(f"\n{title}:")
     for name, default, text in rows:
@@ -208,7 +209,7 @@ def _facts(kind: str, spec: Any) -> Iterator[tuple[str, str]]:
         yield "needs", requirement.install
 
 
-def _parameters(params: "type[Params]") -> Iterator[tuple[str, str, str]]:
+def parameters(params: "type[Params]") -> Iterator[tuple[str, str, str]]:
     """Yield each parameter's name, its default or that it has none, and its help."""
     for name, field in params.model_fields.items():
         default = field.get_default(call_default_factory=True)

@@ -42,6 +42,7 @@ FORMATS = ("table", "csv", "jsonl", "json")
     help="Write there; .csv, .jsonl and .json choose the format.",
 )
 @click.option("--format", "form", type=click.Choice(FORMATS), help="The format of the answer.")
+@click.option("--member", metavar="NAME", help="Ask this member of a composition alone.")
 @click.option("--top", type=click.IntRange(min=1), help="How many probabilities to show.")
 @click.option(
     "--device",
@@ -67,6 +68,7 @@ def predict(
     encoding: str,
     output: Path | None,
     form: str | None,
+    member: str | None,
     top: int | None,
     device: str,
     base: str | None,
@@ -84,6 +86,7 @@ def predict(
     cat lines.txt | ahl predict tickets --format jsonl
     ahl predict entails "it rains" --second "it is wet"
     ahl predict reader "who came?" --context @report.txt
+    ahl predict a-or-b --member b "my parcel never came"
     """  # fmt: skip
     from adapterhub_lite import api
     from adapterhub_lite.cli.predict_output import render, write
@@ -99,10 +102,12 @@ def predict(
     given = Given(texts, second, context, file, text, columns, rows_form, reader, encoding)
     given.refuse_contradictions()
     registry = _registry_of(ref)
-    asked = read_given(given, lambda: _objective_of(ref, registry, catalogue), catalogue)
+    asked = read_given(given, lambda: _objective_of(ref, member, registry, catalogue), catalogue)
     predictor = api.load(
         ref, registry=registry, catalogue=catalogue, device=device, base=base, any_base=any_base
     )
+    if member is not None:
+        predictor = predictor.member(member)
     with counting("predicting", len(asked.items)) as progress:
         predictions = predictor.predict(asked.items, progress)
     write(render(predictions, chosen, predictor.classes, top, asked.others), output)
@@ -135,10 +140,17 @@ def _registry_of(ref: str) -> "Registry":
     return opened_on_use((lambda: api.open_registry(home)) if is_path(ref) else open_registry)
 
 
-def _objective_of(ref: str, registry: "Registry", catalogue: "Catalogue") -> "ObjectiveSpec":
-    """Return the objective that a version was trained by: it says what an input is."""
-    from adapterhub_lite.inference.artifact import read_artifact_info
+def _objective_of(
+    ref: str, member: str | None, registry: "Registry", catalogue: "Catalogue"
+) -> "ObjectiveSpec":
+    """Return the objective that a version, or its member, was trained by: it says what it takes."""
+    from adapterhub_lite.inference.artifact import member_folder, read_info
     from adapterhub_lite.inference.loading import resolve_artifact
+    from adapterhub_lite.inference.origins import require_parts
 
-    folder, _ = resolve_artifact(ref, registry)
-    return catalogue.objective(read_artifact_info(folder).objective)
+    folder, name = resolve_artifact(ref, registry)
+    if member is not None:
+        folder = member_folder(folder, member)
+    info = read_info(folder)
+    require_parts(info, name, catalogue, ["objective"])
+    return catalogue.objective(info.objective)

@@ -11,18 +11,20 @@ def recipe() -> None:
 
 
 @recipe.command(short_help="Print the JSON Schema of a recipe.")
-@click.argument("kind", type=click.Choice(["train"]), default="train")
+@click.argument("kind", type=click.Choice(["train", "merge"]), default="train")
 @shared_options
 def schema(kind: str) -> None:
-    """Print the JSON Schema of a training recipe, with the parameters of installed plugins.
+    """Print the JSON Schema of a training or merge recipe, with installed plugins' parameters.
 
     \b
     ahl recipe schema > train.schema.json
+    ahl recipe schema merge > merge.schema.json
     # and as the first line of a recipe, for editors:
     # yaml-language-server: $schema=train.schema.json
     """
     from adapterhub_lite.plugins import get_catalogue
+    from adapterhub_lite.recipes.merge_schema import merge_schema
     from adapterhub_lite.recipes.schema import train_schema
 
-    assert kind == "train"
-    emit_json(train_schema(get_catalogue(first_party_only=settings().no_plugins)))
+    schema_of = {"train": train_schema, "merge": merge_schema}[kind]
+    emit_json(schema_of(get_catalogue(first_party_only=settings().no_plugins)))

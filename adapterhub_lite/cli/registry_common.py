@@ -2,11 +2,11 @@
 
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
-from adapterhub_lite.cli.common import print_table, settings
+from adapterhub_lite.cli.common import emit_json, print_table, settings
 
 if TYPE_CHECKING:
     from adapterhub_lite_registry import Entry, Problem, Registry
@@ -71,24 +71,32 @@ def human_metrics(metrics: Mapping[str, float], wanted: Iterable[str] = ()) -> s
     return ", ".join(f"{name} {metrics[name]:.4g}" for name in names[:2])
 
 
-def entry_json(entry: "Entry", aliases: Mapping[str, int]) -> dict[str, Any]:
-    """Return an entry of the index as JSON."""
-    pointing = [alias for alias, number in aliases.items() if number == entry.number]
-    return {"ref": str(entry), **vars(entry), "aliases": pointing}
+def emit_entries(registry: "Registry", entries: "list[Entry]") -> None:
+    """Print entries of the index as JSON."""
+    damaged = registry.damaged()
+    emit_json(
+        [
+            {
+                "ref": str(entry),
+                **vars(entry),
+                "aliases": _pointing(registry.aliases(entry.name), entry),
+                "damaged": damaged.get(str(entry)),
+            }
+            for entry in entries
+        ]
+    )
 
 
 def show_entries(registry: "Registry", entries: "list[Entry]", wanted: Iterable[str] = ()) -> None:
     """Print entries as a table, with the aliases that point to them."""
     aliases = {name: registry.aliases(name) for name in {entry.name for entry in entries}}
+    damaged = registry.damaged()
     rows = []
     for entry in entries:
-        pointing = [
-            alias for alias, number in aliases[entry.name].items() if number == entry.number
-        ]
         rows.append(
             (
-                entry,
-                ", ".join(pointing),
+                f"{entry} (damaged)" if str(entry) in damaged else entry,
+                ", ".join(_pointing(aliases[entry.name], entry)),
                 entry.kind,
                 entry.method,
                 entry.base,
@@ -99,9 +107,16 @@ def show_entries(registry: "Registry", entries: "list[Entry]", wanted: Iterable[
         )
     columns = ("version", "aliases", "kind", "method", "base", "metrics", "size", "created")
     print_table(columns, rows)
+    for entry in entries:
+        if reason := damaged.get(str(entry)):
+            click.echo(f"warning: {entry} is damaged: {reason}; run: ahl repair {entry}", err=True)
+
+
+def _pointing(aliases: Mapping[str, int], entry: "Entry") -> list[str]:
+    return [alias for alias, number in aliases.items() if number == entry.number]
 
 
 def warn_unreadable(problems: "list[Problem]") -> None:
     """Say on stderr which versions cannot be listed."""
     for problem in problems:
-        click.echo(f"warning: {problem}; run: ahl verify", err=True)
+        click.echo(f"warning: {problem}; run: ahl repair", err=True)

@@ -7,7 +7,7 @@ import click
 
 from adapterhub_lite.cli.common import emit_json, json_option, print_table, shared_options
 from adapterhub_lite.cli.registry_common import (
-    entry_json,
+    emit_entries,
     human_size,
     human_time,
     open_if_there,
@@ -18,7 +18,7 @@ from adapterhub_lite.cli.registry_common import (
 )
 
 if TYPE_CHECKING:
-    from adapterhub_lite_registry import LineageNode, Manifest, Metric, Version
+    from adapterhub_lite_registry import Component, LineageNode, Manifest, Metric, Version
 
 
 @click.command("list")
@@ -41,7 +41,7 @@ def list_versions(name: str | None, every: bool, as_json: bool) -> None:
     entries = registry.search(name=name, latest_only=latest_only, sort=sort)
     warn_unreadable(registry.unreadable())
     if as_json:
-        return emit_json([entry_json(entry, registry.aliases(entry.name)) for entry in entries])
+        return emit_entries(registry, entries)
     return show_entries(registry, entries) if entries else say_empty()
 
 
@@ -95,7 +95,7 @@ def search(
         limit=limit,
     )
     if as_json:
-        return emit_json([entry_json(entry, registry.aliases(entry.name)) for entry in entries])
+        return emit_entries(registry, entries)
     if not entries:
         return click.echo("nothing matches")
     show_entries(registry, entries, wanted=[sort.removeprefix("-")])
@@ -115,6 +115,7 @@ def show(ref: str, as_json: bool) -> None:
     """
     registry = open_registry()
     version = registry.resolve(ref)
+    damage = registry.damaged().get(str(version))
     records, problems = registry.evaluations.of(version)
     for problem in problems:
         click.echo(f"warning: {problem}", err=True)
@@ -124,6 +125,7 @@ def show(ref: str, as_json: bool) -> None:
                 "ref": str(version),
                 "digest": version.digest,
                 "aliases": version.aliases,
+                "damaged": damage,
                 "manifest": version.manifest.model_dump(
                     mode="json", by_alias=True, exclude_none=True
                 ),
@@ -133,6 +135,8 @@ def show(ref: str, as_json: bool) -> None:
                 ],
             }
         )
+    if damage:
+        click.echo(f"{'damaged':<16}{damage}; run: ahl repair {version}")
     for label, value in _facts(version):
         if value not in (None, ""):
             click.echo(f"{label:<16}{value}")
@@ -204,12 +208,29 @@ def _making(manifest: "Manifest") -> Iterator[tuple[str, object]]:
     yield "base", base and _join(base.ref, base.revision, base.arch)
     for label in ("method", "objective", "loader"):
         part = getattr(manifest, label)
-        yield label, part and _join(part.name, part.plugin, part.plugin_version)
+        yield label, part and _component(part)
+    for part in manifest.strategies:
+        yield "strategy", _component(part)
     yield "hyperparameters", _join(*(f"{k}={v}" for k, v in manifest.hyperparameters.items()))
     yield "seed", manifest.seed
     yield "dataset", dataset and _join(dataset.id, dataset.split, _spell("{:,} rows", dataset.rows))
     for parent in manifest.parents:
         yield "parent", _join(parent.digest, parent.role, _spell("weight {:g}", parent.weight))
+
+
+def _component(part: "Component") -> str:
+    """Spell a part and its plugin, and say so when that is not what is installed here."""
+    from importlib.metadata import PackageNotFoundError, version
+
+    told = _join(part.name, part.plugin, part.plugin_version)
+    if part.plugin is None or part.plugin == "adapterhub-lite":
+        return told
+    try:
+        here = version(part.plugin)
+    except (PackageNotFoundError, ValueError):
+        wanted = f"{part.plugin}=={part.plugin_version}" if part.plugin_version else part.plugin
+        return f"{told} (not installed; to use it: ahl plugins install '{wanted}')"
+    return told if here == part.plugin_version else f"{told} ({here} is installed)"
 
 
 def _spell(pattern: str, number: float | None) -> str | None:

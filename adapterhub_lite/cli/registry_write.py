@@ -1,4 +1,4 @@
-"""``ahl alias`` and ``rm``: what changes in the registry."""
+"""``ahl alias``, ``rollback`` and ``rm``: what changes in the registry."""
 
 import click
 
@@ -71,6 +71,28 @@ def list_aliases(name: str, as_json: bool) -> None:
     return print_table(("alias", "version"), rows)
 
 
+@click.command("rollback")
+@click.argument("target", metavar="NAME@ALIAS")
+@json_option
+@shared_options
+def rollback(target: str, as_json: bool) -> None:
+    """Point an alias to where it pointed before its last move.
+
+    The alias's log says where that was. Rolling back twice leaves it where it is now.
+
+    \b
+    ahl rollback support@prod
+    """
+    name, _, alias_name = target.partition("@")
+    if not alias_name:
+        raise click.UsageError(f"{target!r} names no alias; write NAME@ALIAS")
+    move = open_registry().rollback(name, alias_name)
+    if as_json:
+        return emit_json(vars(move))
+    was = f" (was {name}@{move.before})" if move.before is not None else " (was removed)"
+    return click.echo(f"{target} → {name}@{move.after}{was}")
+
+
 @click.command("rm")
 @click.argument("ref")
 @click.option("--dry-run", is_flag=True, help="Only say what would happen.")
@@ -79,21 +101,23 @@ def list_aliases(name: str, as_json: bool) -> None:
 def remove(ref: str, dry_run: bool, as_json: bool) -> None:
     """Remove a version that no alias and no child needs."""
     plan = open_registry().remove(ref, dry_run=dry_run)
-    size = plan.version.manifest.size
     if as_json:
         return emit_json(
             {
-                "ref": str(plan.version),
+                "ref": str(plan.ref),
                 "removed": not dry_run,
-                "size": size,
+                "size": plan.size,
                 "aliases": plan.aliases,
                 "children": plan.children,
             }
         )
     if not dry_run:
-        return click.echo(f"removed {plan.version}; its number is not used again")
+        return click.echo(
+            f"removed {plan.ref}; its number is not used again, its bytes go with: ahl gc"
+        )
     plan.check()
-    return click.echo(f"would remove {plan.version} ({human_size(size)}); nothing needs it")
+    size = "its manifest is damaged" if plan.size is None else human_size(plan.size)
+    return click.echo(f"would remove {plan.ref} ({size}); nothing needs it")
 
 
 def _expected(text: str) -> int | None:

@@ -35,6 +35,10 @@ COMMANDS: dict[str, tuple[str, str]] = {
         "adapterhub_lite.cli.merge:merge",
         "Merge models or adapters by a recipe, or by naming them.",
     ),
+    "compose": (
+        "adapterhub_lite.cli.compose:compose",
+        "Let adapters act together by a recipe, or by naming them.",
+    ),
     "diff": (
         "adapterhub_lite.cli.diff:diff",
         "Compare models before merging: norms, cosines, sign conflicts, a hint.",
@@ -64,6 +68,10 @@ COMMANDS: dict[str, tuple[str, str]] = {
         "adapterhub_lite.cli.registry_write:alias",
         "Set, remove or list movable names such as prod.",
     ),
+    "rollback": (
+        "adapterhub_lite.cli.registry_write:rollback",
+        "Point an alias to where it pointed before its last move.",
+    ),
     "path": (
         "adapterhub_lite.cli.registry_files:path",
         "Print a verified folder with a version's files, to load from.",
@@ -76,9 +84,21 @@ COMMANDS: dict[str, tuple[str, str]] = {
         "adapterhub_lite.cli.registry_write:remove",
         "Remove a version that no alias and no child needs.",
     ),
-    "verify": (
-        "adapterhub_lite.cli.registry_files:verify",
-        "Rehash everything, or one version, and list what is damaged.",
+    "fsck": (
+        "adapterhub_lite.cli.registry_care:fsck",
+        "Check the registry, or one version, and list what is damaged.",
+    ),
+    "repair": (
+        "adapterhub_lite.cli.registry_care:repair",
+        "Mend what is damaged in the registry, or in one version.",
+    ),
+    "gc": (
+        "adapterhub_lite.cli.registry_care:gc",
+        "Collect the files that no version needs.",
+    ),
+    "config": (
+        "adapterhub_lite.cli.registry_config:config",
+        "Show or change the registry's settings, which hold for all who use it.",
     ),
     "reindex": (
         "adapterhub_lite.cli.registry_files:reindex",
@@ -99,18 +119,30 @@ COMMANDS: dict[str, tuple[str, str]] = {
         "Score versions on rows, and compare two of them.",
     ),
     "export": ("adapterhub_lite.cli.exchange:export", "Write a version in another tool's format."),
-    "import": ("adapterhub_lite.cli.exchange:import_", "Publish another tool's folder."),
+    "import": ("adapterhub_lite.cli.exchange:import_", "Publish another tool's folder or archive."),
+    "convert": (
+        "adapterhub_lite.cli.convert:convert",
+        "Turn pickled weights into safetensors, in isolation.",
+    ),
+    "push": ("adapterhub_lite.cli.remotes:push", "Copy a version to a place elsewhere."),
+    "pull": ("adapterhub_lite.cli.remotes:pull", "Publish here a version from a place elsewhere."),
+    "sync": (
+        "adapterhub_lite.cli.remotes:sync",
+        "Make this registry and a place elsewhere hold the same versions.",
+    ),
     "plugins": (
         "adapterhub_lite.cli.plugins:plugins",
-        "See what is installed, and what is broken.",
+        "Install, list, check and switch off plugins.",
+    ),
+    "doctor": (
+        "adapterhub_lite.cli.doctor:doctor",
+        "Examine the environment: versions, plugins, device, registry.",
     ),
 }
 """Command → where its click object lives, and the summary that ``--help`` prints.
 
 The summaries stand here a second time so that help needs no import; a test keeps them equal.
 """
-
-ENTRY_POINT_GROUP = "adapterhub_lite.commands"
 
 
 class LazyGroup(click.Group):
@@ -158,7 +190,7 @@ def _third_party_command(name: str) -> click.Command | None:
 
     # The command has to be found before its own options are parsed, this one among them.
     first_party_only = "--no-plugins" in sys.argv
-    return load_command(ENTRY_POINT_GROUP, name, first_party_only=first_party_only)
+    return load_command(name, first_party_only=first_party_only)
 
 
 @click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})

@@ -116,7 +116,8 @@ def train(
     Flags lie over the recipe, and --set over both. Without a RECIPE, --train and --preset are
     enough:
 
-        ahl train --preset setfit --train tickets.csv --shots 8 --name tickets
+    \b
+    ahl train --preset setfit --train tickets.csv --shots 8 --name tickets
     """
     from adapterhub_lite.recipes import read_recipe
 
@@ -160,7 +161,8 @@ def plan(recipe: Path | None, overrides: tuple[str, ...], as_json: bool, **flags
 def fewshot(overrides: tuple[str, ...], dry_run: bool, as_json: bool, **flags: Any) -> None:
     """Train a text classifier on TRAIN, a file with a few examples of each class.
 
-        ahl fewshot tickets.csv --test more.csv --shots 8 --name tickets
+    \b
+    ahl fewshot tickets.csv --test more.csv --shots 8 --name tickets
     """  # fmt: skip
     if flags["engine"] == "setfit" and flags["layers"] is None:
         flags["layers"] = "all"  # as the library does

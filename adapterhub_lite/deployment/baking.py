@@ -16,6 +16,7 @@ from adapterhub_lite.inference.artifact import (
     write_artifact_info,
 )
 from adapterhub_lite.inference.loading import find_base, is_path, load_model, resolve_artifact
+from adapterhub_lite.inference.origins import require_parts, warn_of_versions
 from adapterhub_lite.protocols import Attached, LoadedBase, Outcome
 from adapterhub_lite.recipes import validate
 from adapterhub_lite.specs import CAPABILITIES, MethodSpec, ResolvedBase
@@ -69,6 +70,8 @@ def bake(
     check_name(name)
     folder, full_name = resolve_artifact(ref, registry)
     info = read_artifact_info(folder)
+    require_parts(info, full_name, catalogue)
+    warn_of_versions(info, full_name, catalogue)
     spec = catalogue.method(info.method)
     needed = _require_bakeable(spec, info, full_name, catalogue)
     found = find_base(folder, info, registry, catalogue, base=base, any_base=any_base)

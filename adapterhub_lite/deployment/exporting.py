@@ -9,6 +9,7 @@ from adapterhub_lite.deployment.fresh import fresh_folder
 from adapterhub_lite.errors import CapabilityError
 from adapterhub_lite.inference.artifact import read_artifact_info
 from adapterhub_lite.inference.loading import find_base, resolve_artifact
+from adapterhub_lite.inference.origins import require_parts
 
 if TYPE_CHECKING:
     from adapterhub_lite_registry import Registry
@@ -43,6 +44,7 @@ def export_version(
     spec = catalogue.exporter(form)
     folder, version = resolve_artifact(ref, registry)
     info = read_artifact_info(folder)
+    require_parts(info, version, catalogue)
     if info.task not in spec.tasks:
         tasks = ", ".join(sorted(spec.tasks))
         raise CapabilityError(

@@ -1,27 +1,36 @@
 """Publish another tool's folder as a version."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, Final
 
 from adapterhub_lite.catalogue import Catalogue
+from adapterhub_lite.deployment.archives import unpacked
 from adapterhub_lite.deployment.choices import ImportChoices, import_options
 from adapterhub_lite.deployment.folders import component, manifest_base
+from adapterhub_lite.deployment.recognising import recognise
 from adapterhub_lite.errors import PluginError, SelfTestError
 from adapterhub_lite.inference import Predictor
-from adapterhub_lite.inference.artifact import ArtifactInfo, read_artifact_info
+from adapterhub_lite.inference.artifact import (
+    ArtifactInfo,
+    read_artifact_info,
+    write_artifact_info,
+)
 from adapterhub_lite.inference.loading import find_base, load_model, load_predictor
+from adapterhub_lite.inference.origins import origins_of
 from adapterhub_lite.predictions import Embedded, Prediction, Valued
 from adapterhub_lite.protocols import Outcome
 from adapterhub_lite.recipes import validate
-from adapterhub_lite.specs import ResolvedBase, Task
+from adapterhub_lite.specs import ObjectiveSpec, ResolvedBase, Task
 from adapterhub_lite.training.publish import INPUTS, environment, publish_folder, tensor_count
 
 if TYPE_CHECKING:
     from adapterhub_lite_registry import ManifestDraft, Registry, Version
 
+MAX_LENGTH: Final = 2**20
+"""A tokenizer that tells a larger length, in tokens, tells none."""
 PROBES: Final = ("Where is my parcel?", "a")
 TASK_PROBES: Final[Mapping[Task, Sequence[Any]]] = {
     "token-classification": (("Where", "is", "Ada"), ("a",)),
@@ -43,28 +52,37 @@ class Imported:
 def import_folder(
     source: Path,
     name: str,
-    form: str,
+    form: str | None,
     registry: "Registry",
     catalogue: Catalogue,
     *,
     alias: str | None = None,
     choices: ImportChoices | None = None,
 ) -> Imported:
-    """Publish the folder ``source``, written by another tool, as the next version of ``name``.
+    """Publish ``source``, a folder or archive by another tool, as the next version of ``name``.
 
-    Raises UnknownNameError for a format that no plugin offers, UserError when the folder cannot be
-    read, or the choices do not fit it, InvalidNameError, and SelfTestError.
+    Without a format the folder's files tell it. Raises UnknownNameError for a format that no plugin
+    offers, UserError when the folder cannot be read, is of no one format, or the choices do not
+    fit it, InvalidNameError, and SelfTestError.
     """
     from adapterhub_lite_registry import check_name
 
     check_name(name)
-    spec = catalogue.importer(form)
+    if form is not None:
+        catalogue.importer(form)  # a misspelt format is named first, whatever else is wrong
     choices = choices or ImportChoices()
-    options = import_options(choices, spec, registry, catalogue)
-    with TemporaryDirectory(prefix="adapterhub-") as work:
+    with (
+        unpacked(source.expanduser()) as given,
+        TemporaryDirectory(prefix="adapterhub-") as work,
+    ):
+        form = form or recognise(given, catalogue)
+        spec = catalogue.importer(form)
+        options = import_options(choices, spec, registry, catalogue)
         folder = Path(work)
-        fields = catalogue.implementation(spec).read(source.expanduser(), folder, options)
+        fields = catalogue.implementation(spec).read(given, folder, options)
         info = read_artifact_info(folder)
+        info = replace(info, origins=origins_of(info, catalogue))
+        write_artifact_info(folder, info)
         base = find_base(folder, info, registry, catalogue)
         if "objective" in spec.takes:
             _adopt(folder, info, base, choices.params, catalogue)
@@ -84,12 +102,20 @@ def _adopt(
 ) -> None:
     """Add what the objective needs to answer with the model."""
     spec = catalogue.objective(info.objective)
-    params = validate(spec.params, given, where="objective")
-    objective = catalogue.implementation(spec)
     loaded = load_model(folder, info, base, catalogue, "cpu")
+    told = {} if info.base else _told_length(spec, loaded.tokenizer)
+    params = validate(spec.params, {**told, **given}, where="objective")
+    objective = catalogue.implementation(spec)
     scorer = objective.adopt(loaded, params)
     loaded.tokenizer.save_pretrained(folder)  # with the chat template that it may have got
     objective.save(Outcome(scorer, None, kept="imported", reason="", selection=None), folder)
+
+
+def _told_length(spec: ObjectiveSpec, tokenizer: Any) -> dict[str, int]:
+    """Return the longest text that a whole model's tokenizer tells: longer ones were cut there."""
+    longest = tokenizer.model_max_length
+    told = "max_length" in spec.params.model_fields and longest < MAX_LENGTH
+    return {"max_length": int(longest)} if told else {}
 
 
 def _draft(

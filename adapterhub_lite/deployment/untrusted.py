@@ -4,9 +4,10 @@ import json
 import shutil
 import struct
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from math import prod
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, BinaryIO, Final
 
 from adapterhub_lite.architecture import TensorInfo
 from adapterhub_lite.errors import BaseModelError
@@ -41,13 +42,7 @@ def copy_file(source: Path, name: str, limit: int, destination: Path) -> None:
     Raises BaseModelError when it is a link that leaves the folder, no regular file (a device, a
     pipe) or larger than ``limit`` bytes.
     """
-    real = (source / name).resolve()
-    if not real.is_relative_to(source.resolve()):
-        raise BaseModelError(
-            f"{name} of {source} is a link that leads out of the folder",
-            ref=str(source),
-            hint=f"if you trust it, copy the folder with its links resolved: cp -rL {source} COPY",
-        )
+    real = require_inside(source, name)
     if not real.is_file():
         raise BaseModelError(f"{name} of {source} is no regular file", ref=str(source))
     if real.stat().st_size > limit:
@@ -59,33 +54,57 @@ def copy_file(source: Path, name: str, limit: int, destination: Path) -> None:
     shutil.copyfile(real, target)
 
 
+def require_inside(source: Path, name: str) -> Path:
+    """Return the file ``name`` of a folder with its links resolved; raises BaseModelError outside.
+
+    A link within the folder is followed, one that leaves it is not.
+    """
+    real = (source / name).resolve()
+    if not real.is_relative_to(source.resolve()):
+        raise BaseModelError(
+            f"{name} of {source} is a link that leads out of the folder",
+            ref=str(source),
+            hint=f"if you trust it, copy the folder with its links resolved: cp -rL {source} COPY",
+        )
+    return real
+
+
 def check_header(file: Path, ref: str) -> dict[str, TensorInfo]:
     """Return the tensors of a safetensors file; raises BaseModelError before any library parses it.
 
     The header is short and names each tensor once, with a known dtype, no empty dimension, and as
-    many bytes within the file as its shape takes.
+    many bytes within the file as its shape takes, none of them another's.
     """
+    with file.open("rb") as stream:
+        return check_header_of(stream, file.stat().st_size, file.name, ref)
+
+
+def check_header_of(stream: BinaryIO, size: int, name: str, ref: str) -> dict[str, TensorInfo]:
+    """Judge as :func:`check_header` does a file called ``name``, of ``size`` bytes, by its head."""
     try:
-        return _check_header(file)
+        return _check_header(stream, size)
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError, struct.error) as error:
         raise BaseModelError(
-            f"{file.name} of {ref} has no valid header: {error}",
+            f"{name} of {ref} has no valid header: {error}",
             ref=ref,
             hint="save it again with safetensors",
         ) from error
 
 
-def _check_header(file: Path) -> dict[str, TensorInfo]:
-    with file.open("rb") as stream:
-        (length,) = struct.unpack("<Q", stream.read(8))
-        if length > MAX_HEADER:
-            raise ValueError(f"it would take {length} bytes")
-        header = json.loads(stream.read(length), object_pairs_hook=_each_once)
+def _check_header(stream: BinaryIO, size: int) -> dict[str, TensorInfo]:
+    (length,) = struct.unpack("<Q", stream.read(8))
+    if length > MAX_HEADER:
+        raise ValueError(f"it would take {length} bytes")
+    header = json.loads(stream.read(length), object_pairs_hook=_each_once)
     header.pop("__metadata__", None)
     if len(header) > MAX_TENSORS:
         raise ValueError(f"it names {len(header)} tensors")
-    room = file.stat().st_size - 8 - length
-    return {name: _tensor(name, entry, room) for name, entry in header.items()}
+    room = size - 8 - length
+    tensors = {name: _tensor(name, entry, room) for name, entry in header.items()}
+    places = sorted(tuple(entry["data_offsets"]) for entry in header.values())
+    if any(end > begin for (_, end), (begin, _) in pairwise(places)):
+        raise ValueError("two of its tensors share bytes")
+    return tensors
 
 
 def _each_once(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:

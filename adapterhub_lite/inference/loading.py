@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 from adapterhub_lite.bases import fingerprint, resolve_base
 from adapterhub_lite.catalogue import Catalogue
 from adapterhub_lite.errors import BaseModelError, NotFoundError
-from adapterhub_lite.inference.artifact import ArtifactInfo, NeededBase, read_artifact_info
+from adapterhub_lite.inference.artifact import ArtifactInfo, NeededBase, read_info
+from adapterhub_lite.inference.origins import require_parts, warn_of_versions
 from adapterhub_lite.inference.predictor import Predictor
 from adapterhub_lite.protocols import LoadedBase, Scorer
 from adapterhub_lite.recipes import validate
@@ -33,10 +34,16 @@ def load_predictor(
     ``base`` says where an adapter's base lies now; with ``any_base`` it may be another one.
     """
     folder, name = resolve_artifact(ref, registry)
-    info = read_artifact_info(folder)
-    catalogue.method(info.method)  # a plugin that is absent is named first
+    info = read_info(folder)
+    require_parts(info, name, catalogue)
+    warn_of_versions(info, name, catalogue)
     objective = catalogue.objective(info.objective)
     found = find_base(folder, info, registry, catalogue, base=base, any_base=any_base)
+    if info.composition is not None:
+        # imported here, since it loads its members by this module
+        from adapterhub_lite.inference.composed import load_composition
+
+        return load_composition(folder, name, info, found, catalogue, device)
     scorer = load_scorer(folder, info, found, catalogue, device)
     return Predictor(scorer, name, info.task, objective.rows, pairs=objective.pairs)
 
@@ -57,14 +64,20 @@ def load_model(
 
     The tokenizer is the artifact's own, with the chat template that it was trained with.
     """
-    spec = catalogue.loader(info.loader)
-    params = validate(spec.params, info.loader_params, where="loader")
-    loaded = catalogue.implementation(spec).load(base, info.head, params, device)
-    if info.base is not None:
-        loaded = replace(loaded, tokenizer=load_tokenizer(folder))
+    loaded = load_base(folder, info, base, catalogue, device)
     method = catalogue.implementation(catalogue.method(info.method))
     attached: LoadedBase = method.load(loaded, folder)
     return attached
+
+
+def load_base(
+    folder: Path, info: ArtifactInfo, base: ResolvedBase, catalogue: Catalogue, device: str
+) -> LoadedBase:
+    """Load what an artifact's weights are put onto: its base, with its head and tokenizer."""
+    spec = catalogue.loader(info.loader)
+    params = validate(spec.params, info.loader_params, where="loader")
+    loaded: LoadedBase = catalogue.implementation(spec).load(base, info.head, params, device)
+    return replace(loaded, tokenizer=load_tokenizer(folder)) if info.base else loaded
 
 
 def find_base(

@@ -1,12 +1,12 @@
 """A loaded version that answers."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from adapterhub_lite.data.inputs import normalise_input, words_of
 from adapterhub_lite.data.table import RowSet
-from adapterhub_lite.errors import CapabilityError
+from adapterhub_lite.errors import CapabilityError, UnknownNameError
 from adapterhub_lite.inference.similarity import pairs_to_texts, texts_to_pairs
 from adapterhub_lite.predictions import Classified, Generated, Prediction, Tagged, Valued
 from adapterhub_lite.protocols import Scorer
@@ -25,14 +25,22 @@ class Predictor:
 
     An input is a text, or what the task takes: a pair of texts (with ``pairs``), a question and its
     context, a list of words or of chat messages. It is asked in the form that training normalised
-    its rows to, and given back as it was.
+    its rows to, and given back as it was. A composition's ``members`` can be asked alone.
     """
 
     def __init__(
-        self, scorer: Scorer, name: str, task: Task, rows_kind: RowKind, *, pairs: bool = True
+        self,
+        scorer: Scorer,
+        name: str,
+        task: Task,
+        rows_kind: RowKind,
+        *,
+        pairs: bool = True,
+        members: "Mapping[str, Callable[[], Predictor]] | None" = None,
     ) -> None:
         self._scorer = scorer
         self._pairs = pairs
+        self._members = members or {}
         self.name = name
         self.task: Task = task
         self.rows_kind: RowKind = rows_kind
@@ -46,6 +54,25 @@ class Predictor:
     def multi_label(self) -> bool:
         """Whether a text may get several labels."""
         return isinstance(self._scorer, ProbabilityScorer) and self._scorer.multi_label
+
+    @property
+    def members(self) -> tuple[str, ...]:
+        """The names of a composition's members; of any other version none."""
+        return tuple(self._members)
+
+    def member(self, name: str) -> "Predictor":
+        """Return the predictor of one of :attr:`members`: it answers as that adapter alone.
+
+        Raises UnknownNameError, with the nearest name, or CapabilityError for no composition.
+        """
+        if not self._members:
+            raise CapabilityError(
+                f"{self.name} is one model: it has no members to choose from",
+                hint="compositions by switch, route and stack have (see: ahl show)",
+            )
+        if name not in self._members:
+            raise UnknownNameError("member", name, self._members)
+        return self._members[name]()
 
     def predict(self, inputs: Sequence[Any], progress: Progress | None = None) -> list[Prediction]:
         """Return a prediction for each input, in order; they are batched by length inside.

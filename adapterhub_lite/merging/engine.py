@@ -5,7 +5,7 @@ from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import torch
 
@@ -16,6 +16,9 @@ from adapterhub_lite.streaming.headers import TensorShape
 from adapterhub_lite.streaming.tensors import CHUNK, Layer, MergeTensor, Origin
 
 LARGE_BLOCK: Final = 24 * 2**20
+
+T = TypeVar("T")
+R = TypeVar("R")
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +104,15 @@ def one_torch_thread() -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(before)
+
+
+def in_threads(work: Callable[[T], R], items: Iterable[T], threads: int) -> Iterator[R]:
+    """Yield the results in order, several being worked on at once, each by one of torch's threads.
+
+    The first error ends it.
+    """
+    with one_torch_thread(), ThreadPoolExecutor(threads, initializer=_one) as pool:
+        yield from pool.map(work, items)
 
 
 def merge_tensor(

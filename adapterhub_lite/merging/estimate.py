@@ -6,7 +6,9 @@ from typing import Final
 
 import torch
 
-from adapterhub_lite.merging.engine import TensorJob, prepare_strategies, run_job
+from adapterhub_lite.merging.adapters.updates import compress
+from adapterhub_lite.merging.engine import TensorJob, one_torch_thread, prepare_strategies, run_job
+from adapterhub_lite.merging.extraction.plan import LoraOutput
 from adapterhub_lite.merging.plan import MergePlan
 from adapterhub_lite.streaming.selection import RESIDENT
 from adapterhub_lite.streaming.tensors import Origin
@@ -15,6 +17,8 @@ SAMPLE: Final = 8 * 2**20
 """The tensor that is tried has no more numbers than this, where there is one."""
 CHUNKS_A_MODEL: Final = 3
 """Copies of a chunk that a strategy makes of each model, as a rule."""
+COPIES_A_MATRIX: Final = 3
+"""A merged matrix, its change of the base, and what a decomposition makes of that."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,13 +35,22 @@ def estimate(plan: MergePlan) -> Cost:
     """Estimate a merge's cost; one tensor is merged, and its result thrown away."""
     origins = [origin for job in plan.jobs for origin in _all(job)]
     read = sum(origin.source.tensors[origin.name].nbytes for origin in origins)
-    return Cost(
-        read=read,
-        written=sum(shape.nbytes for shape in plan.shapes.values()),
-        memory=plan.settings.threads * max((_memory(plan, job) for job in plan.jobs), default=0)
-        + sum(_loaded(job) for job in plan.jobs),
-        seconds=_seconds(plan),
-    )
+    memory = plan.settings.threads * max((_memory(plan, job) for job in plan.jobs), default=0)
+    memory += sum(_loaded(job) for job in plan.jobs)
+    if plan.lora is not None:
+        factors = factor_bytes(plan.lora)
+        largest = max((job.output.size for job in plan.jobs), default=0)
+        held = plan.settings.threads * 4 * COPIES_A_MATRIX * largest
+        seconds = _seconds(plan) + _decomposing_seconds(plan, plan.lora)
+        return Cost(read=read, written=factors, memory=memory + held + factors, seconds=seconds)
+    written = sum(shape.nbytes for shape in plan.shapes.values())
+    return Cost(read=read, written=written, memory=memory, seconds=_seconds(plan))
+
+
+def factor_bytes(lora: LoraOutput) -> int:
+    """Return what the factors take in 32 bits, at most; heads and the rest come beside them."""
+    shapes = [lora.merged.tensors[name].shape for name, _ in lora.paired.layers.values()]
+    return sum(4 * sum(shape) * min(lora.choice.rank or min(shape), *shape) for shape in shapes)
 
 
 def _all(job: TensorJob) -> list[Origin]:
@@ -79,6 +92,21 @@ def _seconds(plan: MergePlan) -> float:
     spent = time.perf_counter() - started
     total = sum(candidate.output.size for candidate in merged)
     return spent / job.output.size * total / plan.settings.threads
+
+
+def _decomposing_seconds(plan: MergePlan, lora: LoraOutput) -> float:
+    """Time the decomposition of one matrix of noise, and scale by size."""
+    shapes = [lora.merged.tensors[name] for name, _ in lora.paired.layers.values()]
+    if not shapes:
+        return 0.0
+    fitting = [shape for shape in shapes if shape.size <= SAMPLE] or shapes
+    sample = max(fitting, key=lambda shape: shape.size)
+    noise = torch.randn(sample.shape, generator=torch.Generator().manual_seed(0))
+    started = time.perf_counter()
+    with one_torch_thread():
+        compress(noise, lora.choice, "estimate")
+    spent = time.perf_counter() - started
+    return spent / sample.size * sum(shape.size for shape in shapes) / plan.settings.threads
 
 
 class _Nowhere:

@@ -1,14 +1,13 @@
 """The models of a recipe: each opened once, in one vocabulary, under the same names."""
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from adapterhub_lite.catalogue import Catalogue
-from adapterhub_lite.errors import BaseModelError, RecipeError
+from adapterhub_lite.errors import RecipeError
 from adapterhub_lite.merging.alignment.align import Alignment, Member, align
 from adapterhub_lite.merging.alignment.heads import HeadRule
-from adapterhub_lite.merging.opening import Opened, open_model
+from adapterhub_lite.merging.opening import NOTHING, Allowed, Opened, open_model
 from adapterhub_lite.merging.recipe_entries import check_stages, entries_of
 from adapterhub_lite.merging.vocabulary.vocabulary import Vocabulary, plan_vocabulary
 from adapterhub_lite.recipes.merge import Merged, MergeInput, MergeRecipe
@@ -25,8 +24,15 @@ class Inputs:
     names, or the one that all its models are adapters on.
     """
 
-    def __init__(self, recipe: MergeRecipe, catalogue: Catalogue, registry: "Registry") -> None:
+    def __init__(
+        self,
+        recipe: MergeRecipe,
+        catalogue: Catalogue,
+        registry: "Registry",
+        allowed: Allowed = NOTHING,
+    ) -> None:
         self._recipe, self._catalogue, self._registry = recipe, catalogue, registry
+        self._allowed = allowed
         self.opened: dict[str, Opened] = {}
         self.notices: list[str] = []
         self.config: dict[str, Any] = {}
@@ -53,19 +59,15 @@ class Inputs:
         return self.opened[ref]
 
     def _open(self, ref: str) -> Opened:
-        """Open a model; an adapter that names no base that can be found is the recipe base's.
+        """Open a model, an adapter on the recipe's base where it has one."""
+        base = self._recipe.base
+        on_it = base not in (None, ref) and base not in self._recipe.stages
+        if on_it and self.open(str(base)).adapter is None:
+            return self._opened(ref, base)
+        return self._opened(ref, None)
 
-        ``model+adapter``, as mergekit writes it, is the adapter on that very model.
-        """
-        under, plus, adapter = ref.rpartition("+")
-        if plus and not Path(ref).expanduser().exists():
-            return open_model(adapter, self._registry, self._catalogue, base=under, any_base=True)
-        try:
-            return open_model(ref, self._registry, self._catalogue)
-        except BaseModelError:
-            if self._recipe.base in (None, ref):
-                raise
-            return open_model(ref, self._registry, self._catalogue, base=self._recipe.base)
+    def _opened(self, ref: str, base: str | None) -> Opened:
+        return open_model(ref, self._registry, self._catalogue, base=base, allowed=self._allowed)
 
     def base_of(self, merged: Merged) -> Opened | None:
         """Return the base that a merge names, else the recipe's, else the adapters' common one.

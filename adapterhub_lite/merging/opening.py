@@ -2,12 +2,13 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from adapterhub_lite.bases import resolve_base
 from adapterhub_lite.catalogue import Catalogue
+from adapterhub_lite.deployment.pickled import convert_folder, pickled_weights
 from adapterhub_lite.errors import (
     BaseModelError,
     CapabilityError,
@@ -16,6 +17,8 @@ from adapterhub_lite.errors import (
 )
 from adapterhub_lite.inference.artifact import ARTIFACT_FILE, ArtifactInfo, read_artifact_info
 from adapterhub_lite.inference.loading import find_base, is_path
+from adapterhub_lite.inference.origins import require_parts
+from adapterhub_lite.merging.named_base import find_named_base
 from adapterhub_lite.specs import ResolvedBase
 from adapterhub_lite.streaming.adapters.files import CONFIG as ADAPTER_CONFIG
 from adapterhub_lite.streaming.adapters.files import read_adapter_files
@@ -28,6 +31,21 @@ if TYPE_CHECKING:
     from adapterhub_lite_registry import Registry, Version
 
 MAX_CONFIG_BYTES: Final = 16 * 2**20
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Allowed:
+    """What a person insists on, which is refused otherwise.
+
+    ``any_base`` puts adapters on another base than they were trained on; ``convert_pickle`` lets
+    pickled weights be read, in isolation.
+    """
+
+    any_base: bool = False
+    convert_pickle: bool = False
+
+
+NOTHING: Final = Allowed()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,60 +76,101 @@ def open_model(
     catalogue: Catalogue,
     *,
     base: str | None = None,
-    any_base: bool = False,
+    allowed: Allowed = NOTHING,
 ) -> Opened:
     """Open a model folder, a registry version, a packaged model, a hub id or an adapter.
 
     A name in the registry wins over a folder of the same name; ``./name`` is always the folder.
-    ``base`` says where an adapter's base lies, ``any_base`` that it may be another one than the
-    adapter was trained on. Raises BaseModelError, NotFoundError or IntegrityError, and
+    ``base`` says where an adapter's base lies. ``model+adapter``, as mergekit writes it, is the
+    adapter on that very model. Raises BaseModelError, NotFoundError or IntegrityError, and
     CapabilityError for an adapter that is no change of weights, or a model that is quantised in a
     way that is not read.
     """
-    folder, version = _find(ref, registry, catalogue)
-    if (folder / ARTIFACT_FILE).is_file():
-        return _open_ours(ref, folder, version, registry, catalogue, base, any_base=any_base)
-    if (folder / ADAPTER_CONFIG).is_file():
-        found = _base_of_peft(ref, folder, registry, catalogue, base)
-        return _open_adapter(ref, folder, _open_resolved(found, registry), version=version)
-    return _open_whole(ref, folder, version=version)
+    under, plus, adapter = ref.rpartition("+")
+    if plus and not Path(ref).expanduser().exists():
+        insisting = _Opening(registry, catalogue, replace(allowed, any_base=True))
+        return insisting.open(adapter, under)
+    return _Opening(registry, catalogue, allowed).open(ref, base)
 
 
-def _find(ref: str, registry: "Registry", catalogue: Catalogue) -> "tuple[Path, Version | None]":
-    """Return the folder of a reference, with every byte verified when it is the registry's."""
-    if not is_path(ref):
-        try:
-            version = registry.resolve(ref)
-        except InvalidNameError:
-            pass
-        except NotFoundError:
-            if ref.partition("@")[0] in registry.names():
-                raise  # the name is there: its version or alias is not
+@dataclass(frozen=True, slots=True)
+class _Opening:
+    """Opens models of a registry, as far as it is allowed."""
+
+    registry: "Registry"
+    catalogue: Catalogue
+    allowed: Allowed
+
+    def open(self, ref: str, base: str | None) -> Opened:
+        found, version = self._find(ref)
+        folder, notices = self._readable(found, ref)
+        if (folder / ARTIFACT_FILE).is_file():
+            opened = self._ours(ref, folder, version, base)
+        elif (folder / ADAPTER_CONFIG).is_file():
+            under = self._resolved(self._base_of_peft(ref, folder, base))
+            opened = _open_adapter(ref, folder, under, version=version)
         else:
-            return registry.path(version), version
-    found = resolve_base(ref, catalogue, registry)
-    return Path(found.path), None
+            opened = _open_whole(ref, folder, version=version)
+        return replace(opened, notices=(*notices, *opened.notices))
 
+    def _find(self, ref: str) -> "tuple[Path, Version | None]":
+        """Return the folder of a reference, with every byte verified when it is the registry's."""
+        if not is_path(ref):
+            try:
+                version = self.registry.resolve(ref)
+            except InvalidNameError:
+                pass
+            except NotFoundError:
+                if ref.partition("@")[0] in self.registry.names():
+                    raise  # the name is there: its version or alias is not
+            else:
+                return self.registry.path(version), version
+        found = resolve_base(ref, self.catalogue, self.registry)
+        return Path(found.path), None
 
-def _open_ours(
-    ref: str,
-    folder: Path,
-    version: "Version | None",
-    registry: "Registry",
-    catalogue: Catalogue,
-    base: str | None,
-    *,
-    any_base: bool,
-) -> Opened:
-    info = read_artifact_info(folder)
-    if info.base is None:
-        return _open_whole(ref, folder, version=version, info=info)
-    _refuse_other_methods(ref, folder, info)
-    refuse_other_kinds(read_adapter_files(folder, ref))
-    found = find_base(folder, info, registry, catalogue, base=base, any_base=any_base)
-    quantised = catalogue.loader(info.loader).quantised
-    opened = _open_resolved(found, registry)
-    return _open_adapter(ref, folder, opened, version=version, info=info, quantised=quantised)
+    def _readable(self, folder: Path, ref: str) -> tuple[Path, tuple[str, ...]]:
+        """Return the folder, or what it is converted to when its weights are pickled."""
+        pickled = pickled_weights(folder)
+        if pickled is None:
+            return folder, ()
+        if not self.allowed.convert_pickle:
+            raise CapabilityError(
+                f"{pickled} of {ref} is a pickle, and loading a pickle runs whatever is in it",
+                hint="add --convert-pickle: its tensors are read by an isolated process, and "
+                "nothing in it is run",
+            )
+        converted = convert_folder(folder, self.registry.home / "converted", ref)
+        return converted, (
+            f"{ref} is pickled: its tensors were read in isolation, and none of it was run",
+        )
+
+    def _ours(self, ref: str, folder: Path, version: "Version | None", base: str | None) -> Opened:
+        info = read_artifact_info(folder)
+        needed = ("objective",) if info.base is None else None
+        require_parts(info, ref, self.catalogue, needed)
+        if info.base is None:
+            return _open_whole(ref, folder, version=version, info=info)
+        _refuse_other_methods(ref, folder, info)
+        refuse_other_kinds(read_adapter_files(folder, ref))
+        insisted = self.allowed.any_base
+        found = find_base(folder, info, self.registry, self.catalogue, base=base, any_base=insisted)
+        quantised = self.catalogue.loader(info.loader).quantised
+        opened = self._resolved(found)
+        return _open_adapter(ref, folder, opened, version=version, info=info, quantised=quantised)
+
+    def _base_of_peft(self, ref: str, folder: Path, base: str | None) -> ResolvedBase:
+        files = read_adapter_files(folder, ref)
+        refuse_other_kinds(files)
+        named = files.text("base_model_name_or_path", "")
+        insisted = self.allowed.any_base
+        return find_named_base(ref, named, base, self.registry, self.catalogue, any_base=insisted)
+
+    def _resolved(self, found: ResolvedBase) -> Opened:
+        version = self.registry.resolve(found.ref) if found.source == "registry" else None
+        folder, notices = self._readable(Path(found.path), found.ref)
+        info = read_artifact_info(folder) if (folder / ARTIFACT_FILE).is_file() else None
+        opened = _open_whole(found.ref, folder, version=version, info=info)
+        return replace(opened, notices=(*notices, *opened.notices))
 
 
 def _refuse_other_methods(ref: str, folder: Path, info: ArtifactInfo) -> None:
@@ -121,35 +180,6 @@ def _refuse_other_methods(ref: str, folder: Path, info: ArtifactInfo) -> None:
             f"{ref} was trained by {info.method!r}, which is not read as a change of weights",
             hint=f"bake it first, if its method can be: ahl bake {ref} --into NAME",
         )
-
-
-def _base_of_peft(
-    ref: str, folder: Path, registry: "Registry", catalogue: Catalogue, base: str | None
-) -> ResolvedBase:
-    files = read_adapter_files(folder, ref)
-    refuse_other_kinds(files)
-    named = base or files.text("base_model_name_or_path", "")
-    if not named:
-        raise BaseModelError(
-            f"the adapter {ref!r} names no base", ref=ref, hint="say which one it was trained on"
-        )
-    try:
-        return resolve_base(named, catalogue, registry)
-    except BaseModelError as error:
-        if base is not None:
-            raise
-        raise BaseModelError(
-            f"the base that the adapter {ref!r} names is not found: {error.message}",
-            ref=ref,
-            hint="say where it lies",
-        ) from error
-
-
-def _open_resolved(found: ResolvedBase, registry: "Registry") -> Opened:
-    version = registry.resolve(found.ref) if found.source == "registry" else None
-    folder = Path(found.path)
-    info = read_artifact_info(folder) if (folder / ARTIFACT_FILE).is_file() else None
-    return _open_whole(found.ref, folder, version=version, info=info)
 
 
 def _open_whole(

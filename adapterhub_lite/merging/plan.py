@@ -5,20 +5,19 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from adapterhub_lite.catalogue import Catalogue
 from adapterhub_lite.merging.data_inputs import data_files
 from adapterhub_lite.merging.engine import Settings, TensorJob
+from adapterhub_lite.merging.extraction.plan import LoraOutput, plan_lora
 from adapterhub_lite.merging.folder.files import FolderFiles, plan_folder_files
 from adapterhub_lite.merging.inputs import Inputs
 from adapterhub_lite.merging.opening import Opened
 from adapterhub_lite.merging.planner import Planner
 from adapterhub_lite.recipes.merge import MergeRecipe
+from adapterhub_lite.streaming.factors import RankChoice
 from adapterhub_lite.streaming.headers import TensorShape
-
-if TYPE_CHECKING:
-    from adapterhub_lite_registry import Registry
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,7 +26,8 @@ class MergePlan:
 
     ``values`` is the recipe as it was given, ``shapes`` the tensors that are written and ``files``
     all else, ``opened`` the models by what the recipe calls them, ``base`` the one that differences
-    are taken from. ``digest`` names the merge: the same recipe on the same files.
+    are taken from. ``lora`` says how the result becomes an adapter; None: it is written whole.
+    ``digest`` names the merge: the same recipe on the same files.
     """
 
     recipe: MergeRecipe
@@ -37,6 +37,7 @@ class MergePlan:
     files: FolderFiles
     opened: Mapping[str, Opened]
     base: Opened | None
+    lora: LoraOutput | None
     notices: Sequence[str]
     settings: Settings
     digest: str
@@ -46,14 +47,15 @@ def make_merge_plan(
     recipe: MergeRecipe,
     values: Mapping[str, Any],
     catalogue: Catalogue,
-    registry: "Registry",
+    inputs: Inputs,
     settings: Settings,
+    choice: RankChoice | None = None,
 ) -> MergePlan:
-    """Open every model, check strategies and parameters, and draft every tensor of the output.
+    """Check strategies and parameters, and draft every tensor of the output.
 
-    Raises UserError for what cannot be merged as asked.
+    With a ``choice`` the output is an adapter of that rank, else a whole model. Raises UserError
+    for what cannot be merged as asked.
     """
-    inputs = Inputs(recipe, catalogue, registry)
     planner = Planner(recipe, catalogue, inputs, settings)
     jobs = planner.output_jobs()
     files = plan_folder_files(
@@ -75,6 +77,9 @@ def make_merge_plan(
         files=files,
         opened=inputs.opened,
         base=inputs.base,
+        lora=plan_lora(recipe, jobs, inputs, files, choice, settings)
+        if choice is not None
+        else None,
         notices=inputs.notices,
         settings=settings,
         digest=merge_digest(values, inputs.opened, settings, data_files(recipe)),

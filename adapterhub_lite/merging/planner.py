@@ -171,7 +171,7 @@ class Planner:
         if "low-rank" in spec.capabilities:
             raise CapabilityError(
                 f"{spec.name} merges adapters into an adapter",
-                hint="say so in the recipe: output: {kind: adapter}; or take linear, ties, …",
+                hint="with adapters alone, say output: {kind: adapter}; or take linear, ties, …",
             )
         return Applied(spec, self._catalogue.implementation(spec)), (where, part.params)
 

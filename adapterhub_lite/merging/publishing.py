@@ -1,5 +1,6 @@
 """The manifest of a merged version: its recipe, and every input as a parent."""
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from pydantic import JsonValue
@@ -11,7 +12,7 @@ from adapterhub_lite.specs import MergeSpec
 from adapterhub_lite.training.publish import INPUTS, environment
 
 if TYPE_CHECKING:
-    from adapterhub_lite_registry import ManifestDraft, Parent
+    from adapterhub_lite_registry import Component, ManifestDraft, Parent
 
 
 def draft_of(plan: MergePlan, catalogue: Catalogue) -> "ManifestDraft":
@@ -34,16 +35,22 @@ def draft_of(plan: MergePlan, catalogue: Catalogue) -> "ManifestDraft":
         }
     return ManifestDraft(
         kind="model",
-        description=_description(plan),
+        description=description_of(plan),
+        strategies=strategy_components(strategies_of(plan), catalogue),
         hyperparameters={"merge": {"strategies": list[JsonValue](strategies_of(plan))}},
         seed=plan.recipe.seed,
-        parents=_parents(plan),
+        parents=parents_of(plan),
         recipe=dict(plan.values),
         env=environment(),
         license=plan.recipe.license,
         tensors=Tensors(count=len(plan.shapes), dtypes=dtypes, nonfinite=0),
         **known,
     )
+
+
+def strategy_components(names: Iterable[str], catalogue: Catalogue) -> tuple["Component", ...]:
+    """Return strategies as a manifest names them: with the distributions they came from."""
+    return tuple(component("strategy", name, catalogue) for name in names)
 
 
 def strategies_of(plan: MergePlan) -> list[str]:
@@ -57,12 +64,14 @@ def specs_of(plan: MergePlan) -> list[MergeSpec]:
     return [specs[name] for name in sorted(specs)]
 
 
-def _description(plan: MergePlan) -> str:
+def description_of(plan: MergePlan) -> str:
+    """Return in a line what was merged, and how."""
     names = ", ".join(ref for ref in plan.opened)
     return f"merged by {', '.join(strategies_of(plan)) or 'copying'} from {names}"[:500]
 
 
-def _parents(plan: MergePlan) -> tuple["Parent", ...]:
+def parents_of(plan: MergePlan) -> tuple["Parent", ...]:
+    """Return the versions that were merged, and the base if it is one."""
     from adapterhub_lite_registry import Parent
 
     roles = {

@@ -7,8 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 from adapterhub_lite.catalogue import Catalogue
 from adapterhub_lite.errors import RecipeError
-from adapterhub_lite.merging.adapters.plan import AdapterPlan, make_adapter_plan
+from adapterhub_lite.merging.adapters.plan import AdapterPlan, make_adapter_plan, why_dense
 from adapterhub_lite.merging.engine import Settings
+from adapterhub_lite.merging.extraction.plan import choice_of
+from adapterhub_lite.merging.inputs import Inputs
+from adapterhub_lite.merging.opening import NOTHING, Allowed
 from adapterhub_lite.merging.plan import MergePlan, make_merge_plan
 from adapterhub_lite.recipes import MergeRecipe, apply_overrides, validate
 from adapterhub_lite.recipes.loading import read_documents
@@ -25,6 +28,7 @@ def plan_recipe(
     registry: "Registry",
     threads: int | None,
     device: str,
+    allowed: Allowed = NOTHING,
 ) -> MergePlan | AdapterPlan:
     """Plan a recipe given as a mapping or a file; raises UserError."""
     values = read_values(recipe, overrides)
@@ -32,9 +36,15 @@ def plan_recipe(
     settings = Settings(
         threads=threads or len(os.sched_getaffinity(0)), seed=checked.seed, device=device
     )
+    inputs = Inputs(checked, catalogue, registry, allowed)
     if checked.output.kind == "adapter":
-        return make_adapter_plan(checked, values, catalogue, registry, settings)
-    return make_merge_plan(checked, values, catalogue, registry, settings)
+        reason = why_dense(checked, catalogue, inputs)
+        if reason is None:
+            return make_adapter_plan(checked, values, catalogue, inputs, settings)
+        choice = choice_of(checked.output, reason)
+        inputs.tell([f"the merged change is approximated, matrix by matrix: {reason}"])
+        return make_merge_plan(checked, values, catalogue, inputs, settings, choice)
+    return make_merge_plan(checked, values, catalogue, inputs, settings)
 
 
 def read_values(recipe: Mapping[str, Any] | Path | str, overrides: Iterable[str]) -> dict[str, Any]:

@@ -14,13 +14,15 @@ from adapterhub_lite.errors import MergeError, StorageError, UserError
 from adapterhub_lite.merging.adapters.plan import AdapterPlan
 from adapterhub_lite.merging.adapters.run import run_adapter_plan
 from adapterhub_lite.merging.engine import TensorJob, run_jobs
+from adapterhub_lite.merging.extraction.merged import run_lora_plan
 from adapterhub_lite.merging.folder.write import write_folder
 from adapterhub_lite.merging.plan import MergePlan
 from adapterhub_lite.merging.publishing import draft_of
-from adapterhub_lite.merging.results import MergeResult
-from adapterhub_lite.merging.writer import FolderWriter, lay_out, total_bytes
+from adapterhub_lite.merging.results import MergeResult, require_name
+from adapterhub_lite.merging.writer import FolderWriter
 from adapterhub_lite.recipes.merge import parse_size
 from adapterhub_lite.streaming.headers import read_model_headers
+from adapterhub_lite.streaming.layout import lay_out, total_bytes
 
 if TYPE_CHECKING:
     from adapterhub_lite_registry import Registry, Version
@@ -47,6 +49,8 @@ def run_merge(
     """
     if isinstance(plan, AdapterPlan):
         return _run_adapters(plan, catalogue, registry, out)
+    if plan.lora is not None:
+        return run_lora_plan(plan, plan.lora, catalogue, registry, out, progress)
     place = _staging(plan, registry, out)
     with _alone(place):
         _require_space(plan, place)
@@ -86,15 +90,13 @@ def _run_adapters(
         notices=[*plan.notices, *merged.notices],
         tensors=2 * len(factors),
         written=sum(4 * (part.up.numel() + part.down.numel()) for part in factors),
+        modules=merged.modules,
     )
 
 
 def _staging(plan: MergePlan, registry: "Registry", out: Path | None) -> Path:
     if out is None:
-        if plan.recipe.publish is None:
-            raise UserError(
-                "the result has no place to go", hint="give a folder (--out) or a name (--name)"
-            )
+        require_name(plan.recipe)
         return registry.home / "merges" / plan.digest[:16]
     target = out.expanduser().absolute()
     if target.exists() and (not target.is_dir() or any(target.iterdir())):
@@ -172,9 +174,9 @@ def _require_as_planned(plan: MergePlan, place: Path) -> None:
 def _publish(plan: MergePlan, place: Path, catalogue: Catalogue, registry: "Registry") -> "Version":
     from adapterhub_lite.training.publish import publish_folder
 
-    assert plan.recipe.publish is not None, "a place to go was asked for above"
     draft = draft_of(plan, catalogue)
-    version = publish_folder(place, plan.recipe.publish, draft, registry, plan.recipe.alias)
+    name = require_name(plan.recipe)
+    version = publish_folder(place, name, draft, registry, plan.recipe.alias)
     shutil.rmtree(place, ignore_errors=True)
     return version
 

@@ -13,11 +13,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from adapterhub_lite.catalogue import Catalogue
+from adapterhub_lite.data.reading import read_table
 from adapterhub_lite.errors import MergeError, MissingDependencyError, RecipeError
 from adapterhub_lite.evaluation import evaluate_scored, fitting_metrics, require_known_labels
 from adapterhub_lite.inference.loading import load_predictor
 from adapterhub_lite.inference.predictor import Predictor
 from adapterhub_lite.merging.adapters.plan import AdapterPlan
+from adapterhub_lite.merging.opening import NOTHING, Allowed
 from adapterhub_lite.merging.plan import MergePlan
 from adapterhub_lite.merging.reading import plan_recipe
 from adapterhub_lite.merging.run import run_merge
@@ -67,6 +69,7 @@ def search_merge(
     *,
     threads: int | None = None,
     progress: Progress | None = None,
+    allowed: Allowed = NOTHING,
 ) -> Found:
     """Search as the recipe's ``search`` section says; the same search goes on where it was.
 
@@ -79,17 +82,18 @@ def search_merge(
     plain = {key: value for key, value in values.items() if key not in ("search", "publish")}
     folder = registry.home / "runs" / f"search-{_digest(values)}"
     folder.mkdir(parents=True, exist_ok=True)
-    trying = _Trying(plain, recipe.search, catalogue, registry, folder, threads)
+    trying = _Trying(plain, recipe.search, catalogue, registry, folder, threads, allowed)
     study = _study(recipe, folder, trying.greater_is_better)
-    left = recipe.search.trials - len(study.trials)
+    left = recipe.search.trials - len(_ended(study))
 
     def tell(study: "Study", _: "FrozenTrial") -> None:
         if progress is not None:
-            progress(len(study.trials), recipe.search.trials if recipe.search else 0, _best(study))
+            all_trials = recipe.search.trials if recipe.search else 0
+            progress(len(_ended(study)), all_trials, _best(study))
 
     if left > 0:
         study.optimize(trying, n_trials=left, callbacks=[tell])
-    trials = tuple(_tried(trial, recipe.search) for trial in study.trials)
+    trials = tuple(_tried(trial, recipe.search) for trial in _ended(study))
     scored = [trial for trial in trials if trial.score is not None]
     if not scored:
         raise MergeError("no trial could be merged", hint="look at the bounds under search.ranges")
@@ -115,10 +119,11 @@ class _Trying:
         registry: "Registry",
         folder: Path,
         threads: int | None,
+        allowed: Allowed,
     ) -> None:
         self._values, self._search = values, search
         self._catalogue, self._registry = catalogue, registry
-        self._folder, self._threads = folder, threads
+        self._folder, self._threads, self._allowed = folder, threads, allowed
         self._rows: RowSet | None = None
         middle = {path: sum(bounds) / 2 for path, bounds in search.ranges.items()}
         plan = self._plan(middle)  # a wrong path or parameter is told before the first trial
@@ -130,6 +135,10 @@ class _Trying:
                 hint="merge versions that were trained or imported here",
             )
         specs = fitting_metrics(catalogue, info.task, only=[search.metric] if search.metric else [])
+        for file in search.data.training_files.values():
+            read_table(
+                file, catalogue, reader=search.data.format, encoding=search.data.encoding
+            )  # rows that cannot be read are told before the first merge
         self.metric = specs[0].name
         self.greater_is_better = specs[0].greater_is_better
 
@@ -156,7 +165,9 @@ class _Trying:
 
     def _plan(self, tried: Mapping[str, float]) -> MergePlan | AdapterPlan:
         values = laid_over(self._values, tried)
-        return plan_recipe(values, (), self._catalogue, self._registry, self._threads, device="cpu")
+        return plan_recipe(
+            values, (), self._catalogue, self._registry, self._threads, "cpu", self._allowed
+        )
 
     def _score(self, predictor: Predictor) -> float:
         if self._rows is None:
@@ -229,7 +240,7 @@ def _study(recipe: MergeRecipe, folder: Path, greater_is_better: bool) -> "Study
     except ImportError as error:
         raise MissingDependencyError("optuna, which searches,", install=INSTALL) from error
     assert recipe.search is not None, "looked at before"
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    optuna.logging.set_verbosity(optuna.logging.ERROR)  # what a trial raises is told once, by us
     samplers: Mapping[str, Callable[..., Any]] = {
         "tpe": optuna.samplers.TPESampler,
         "cmaes": optuna.samplers.CmaEsSampler,
@@ -241,6 +252,11 @@ def _study(recipe: MergeRecipe, folder: Path, greater_is_better: bool) -> "Study
         direction="maximize" if greater_is_better else "minimize",
         load_if_exists=True,
     )
+
+
+def _ended(study: "Study") -> "list[FrozenTrial]":
+    """Return the trials that were merged or could not be; one that was stopped counts for none."""
+    return [trial for trial in study.trials if trial.state.name in ("COMPLETE", "PRUNED")]
 
 
 def _tried(trial: "FrozenTrial", search: SearchSection) -> Tried:

@@ -6,85 +6,25 @@ is held until a shard is full. A journal beside the files says which tensors are
 
 import json
 import os
-import struct
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import torch
 
 from adapterhub_lite.errors import StorageError
 from adapterhub_lite.merging.output import rounded
 from adapterhub_lite.streaming.headers import TensorShape
+from adapterhub_lite.streaming.layout import Shard, lay_out
 from adapterhub_lite.streaming.sources import TORCH_TYPES
 
 JOURNAL: Final = "merge-journal.jsonl"
 INDEX: Final = "model.safetensors.index.json"
 SECONDS_PER_ENTRY: Final = 5.0
 """How long finished tensors wait for the sync that makes them durable: what a kill can cost."""
-ALIGNMENT: Final = 8
-
-
-@dataclass(frozen=True, slots=True)
-class Shard:
-    """A file of the output: its header's bytes, and where each of its tensors begins."""
-
-    name: str
-    header: bytes
-    starts: Mapping[str, int]
-    size: int
-
-
-def lay_out(tensors: Mapping[str, TensorShape], shard_bytes: int) -> list[Shard]:
-    """Return the files that hold the tensors: as few as the size of a shard allows.
-
-    A tensor is never split; one that is larger than a shard has one of its own.
-    """
-    groups: list[list[str]] = [[]]
-    filled = 0
-    for name in sorted(tensors):
-        if groups[-1] and filled + tensors[name].nbytes > shard_bytes:
-            groups.append([])
-            filled = 0
-        groups[-1].append(name)
-        filled += tensors[name].nbytes
-    single = len(groups) == 1
-    return [
-        _shard(
-            "model.safetensors" if single else f"model-{number:05}-of-{len(groups):05}.safetensors",
-            {name: tensors[name] for name in names},
-        )
-        for number, names in enumerate(groups, 1)
-    ]
-
-
-def total_bytes(shards: Sequence[Shard]) -> int:
-    """Return how many bytes the files take."""
-    return sum(shard.size for shard in shards)
-
-
-def _shard(file: str, tensors: Mapping[str, TensorShape]) -> Shard:
-    header: dict[str, Any] = {"__metadata__": {"format": "pt"}}
-    end = 0
-    # Wide types first, as safetensors writes them: every tensor then lies at a multiple of its own.
-    for name in sorted(tensors, key=lambda key: (-_width(tensors[key]), key)):
-        tensor = tensors[name]
-        offsets = [end, end + tensor.nbytes]
-        header[name] = {"dtype": tensor.dtype, "shape": tensor.shape, "data_offsets": offsets}
-        end = offsets[1]
-    text = json.dumps(header, separators=(",", ":")).encode()
-    text += b" " * (-len(text) % ALIGNMENT)
-    first = 8 + len(text)
-    starts = {name: first + header[name]["data_offsets"][0] for name in tensors}
-    return Shard(file, struct.pack("<Q", len(text)) + text, starts, first + end)
-
-
-def _width(tensor: TensorShape) -> int:
-    return TORCH_TYPES[tensor.dtype].itemsize
 
 
 class FolderWriter:

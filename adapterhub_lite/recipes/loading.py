@@ -5,12 +5,13 @@ from pathlib import Path
 from typing import Annotated, Any, Final, TypeVar, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
+from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
 from adapterhub_lite.errors import RecipeError, nearest_name
 
 MAX_RECIPE_BYTES = 1024 * 1024
-PARTS: Final = ("loader", "method", "objective", "strategy")
+PARTS: Final = ("loader", "method", "objective", "strategy", "composition")
 """Fields that are a plugin's name, or a mapping with the name and its parameters."""
 
 M = TypeVar("M", bound=BaseModel)
@@ -189,11 +190,11 @@ def _dotted(model: type[BaseModel], fault: ErrorDetails, where: str) -> str:
     for part in above:
         if isinstance(part, int):
             path.append(str(part))
-        elif current is not None and part in current.model_fields:
+        elif current is not None and part in (fields := _fields(current)):
             path.append(part)
-            current = _nested_model(current.model_fields[part].annotation)
+            current = _nested_model(fields[part].annotation)
     named = fault["type"] in ("extra_forbidden", "invalid_key", "missing")
-    if named or isinstance(last, int) or (current and last in current.model_fields):
+    if named or isinstance(last, int) or (current and last in _fields(current)):
         path.append(str(last))
     return ".".join(part for part in path if part)
 
@@ -203,12 +204,17 @@ def _known_keys(model: type[BaseModel], path: Sequence[str]) -> list[str]:
     for part in path:
         if part.isdigit():  # a place in a list, whose model its field names
             continue
-        field = model.model_fields.get(part)
+        field = _fields(model).get(part)
         nested = _nested_model(field.annotation) if field else None
         if nested is None:
             return []
         model = nested
-    return list(model.model_fields)
+    return list(_fields(model))
+
+
+def _fields(model: type[BaseModel]) -> dict[str, FieldInfo]:
+    """Return a model's fields as recipes spell them: Python has no field called ``lambda``."""
+    return {field.alias or name: field for name, field in model.model_fields.items()}
 
 
 def _nested_model(annotation: Any) -> type[BaseModel] | None:

@@ -113,8 +113,15 @@ class MergeOutput(RecipeModel):
     """In which floats the result is written; by default in those of the base or the first model."""
 
     rank: Annotated[int, Field(strict=True, ge=1)] | Literal["exact"] | None = None
-    """An adapter's rank; exact is the smallest that loses nothing. By default the strategy's own
-    choice, or of a dense result the largest rank of the adapters."""
+    """An adapter's rank; exact is the smallest that loses nothing, of factors. By default the
+    strategy's own choice, or of a dense result the largest rank of the adapters."""
+
+    energy: float | None = Field(default=None, gt=0, le=1)
+    """Instead of a rank: the share of a matrix's squared norm that its factors keep, like 0.95."""
+
+    rest: Literal["refuse", "save", "omit"] = "refuse"
+    """What of a merged model is no linear layer and differs from the base (norms, biases,
+    embeddings): refuse, save it whole beside an adapter's factors, or omit it."""
 
     shard_size: str = "5GB"
     """The largest size of a file, like 5GB or 500MB."""
@@ -124,6 +131,15 @@ class MergeOutput(RecipeModel):
     def _size(cls, value: str) -> str:
         parse_size(value)
         return value
+
+    @model_validator(mode="after")
+    def _of_adapters(self) -> "MergeOutput":
+        if self.rank is not None and self.energy is not None:
+            raise ValueError("give either `rank` or `energy`")
+        only = sorted({"rank", "energy", "rest"} & self.model_fields_set)
+        if self.kind != "adapter" and only:
+            raise ValueError(f"`{only[0]}` is an adapter's: say `kind: adapter`")
+        return self
 
 
 class TokenSource(RecipeModel):

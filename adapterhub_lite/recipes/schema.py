@@ -4,7 +4,7 @@ from typing import Any
 
 from adapterhub_lite.catalogue import Catalogue
 from adapterhub_lite.recipes.train import TrainRecipe
-from adapterhub_lite.specs import LoaderSpec, MethodSpec, ObjectiveSpec
+from adapterhub_lite.specs import LoaderSpec, MethodSpec, ObjectiveSpec, Params
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 PARTS = ("loader", "method", "objective")
@@ -55,22 +55,29 @@ def _part_schema(catalogue: Catalogue, kind: str, schema: dict[str, Any]) -> dic
 
 
 def _params_schema(kind: str, spec: LoaderSpec | MethodSpec | ObjectiveSpec) -> dict[str, Any]:
-    """Return the schema of one plugin's part; its definitions are named apart from all others."""
-    prefix = f"{kind}-{spec.name}-".replace("~", "~0").replace("/", "~1")
-    schema: dict[str, Any] = spec.params.model_json_schema(
-        ref_template=f"#/$defs/{prefix}{{model}}"
-    )
-    if "$defs" in schema:
-        schema["$defs"] = {
-            f"{kind}-{spec.name}-{name}": nested for name, nested in schema["$defs"].items()
-        }
+    """Return the schema of one plugin's part."""
+    schema = own_schema(kind, spec.name, spec.params)
     required = schema.pop("required", [])
-    name = {"const": spec.name, "description": f"The name of the {kind}."}
     return schema | {
         "title": spec.name,
         "description": spec.summary,
-        "properties": {"name": name, **schema.get("properties", {})},
+        "properties": {"name": name_schema(kind, spec.name), **schema.get("properties", {})},
         # A preset may name the part, and then gives what the plugin requires as well.
         "dependentRequired": {"name": required},
         "additionalProperties": False,
     }
+
+
+def own_schema(kind: str, name: str, params: type[Params]) -> dict[str, Any]:
+    """Return the schema of a plugin's parameters; its definitions are named apart from others."""
+    prefix = f"{kind}-{name}-".replace("~", "~0").replace("/", "~1")
+    schema: dict[str, Any] = params.model_json_schema(ref_template=f"#/$defs/{prefix}{{model}}")
+    if "$defs" in schema:
+        nested = schema["$defs"].items()
+        schema["$defs"] = {f"{kind}-{name}-{inner}": found for inner, found in nested}
+    return schema
+
+
+def name_schema(kind: str, name: str) -> dict[str, Any]:
+    """Return what a part's ``name`` has to be."""
+    return {"const": name, "description": f"The name of the {kind}."}

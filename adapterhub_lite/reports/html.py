@@ -5,7 +5,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from adapterhub_lite.catalogue import Catalogue
 from adapterhub_lite.reports.curves import read_curves
+from adapterhub_lite.reports.sections import ReportedRun, make_sections
 from adapterhub_lite.specs import Task
 from adapterhub_lite.training.events import read_events
 from adapterhub_lite.training.notices import notice
@@ -28,9 +30,17 @@ MISTAKES: Final[Mapping[Task, str]] = {
 
 
 def write_report(
-    file: Path, plan: "Plan", best: "SeedResult", seeds: "Sequence[SeedResult]", events: Path
+    file: Path,
+    plan: "Plan",
+    best: "SeedResult",
+    seeds: "Sequence[SeedResult]",
+    events: Path,
+    catalogue: Catalogue,
 ) -> None:
-    """Write the report of a run to ``file``; the curves come from the run's events file."""
+    """Write the report of a run to ``file``; the curves come from the run's events file.
+
+    Plugins add their sections; one that fails leaves a line in its place.
+    """
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
     environment = Environment(
@@ -40,16 +50,29 @@ def write_report(
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    html = environment.get_template("report.html.j2").render(_content(plan, best, seeds, events))
+    happened = read_events(events)
+    content = _content(plan, best, seeds, happened)
+    run = ReportedRun(
+        name=content["title"],
+        task=plan.objective.spec.task,
+        recipe=plan.resolved_recipe(),
+        best=best,
+        seeds=tuple(seeds),
+        events=happened,
+    )
+    sections = make_sections(run, catalogue)
+    html = environment.get_template("report.html.j2").render(content, sections=sections)
     file.write_text(html, encoding="utf-8")
 
 
 def _content(
-    plan: "Plan", best: "SeedResult", seeds: "Sequence[SeedResult]", events: Path
+    plan: "Plan",
+    best: "SeedResult",
+    seeds: "Sequence[SeedResult]",
+    happened: Sequence[Mapping[str, Any]],
 ) -> Mapping[str, Any]:
     import yaml
 
-    happened = read_events(events)
     task = plan.objective.spec.task
     return {
         "title": plan.recipe.publish or "unpublished run",
@@ -59,7 +82,6 @@ def _content(
         "classes": plan.data.train.classes,
         "share": f"{100 * plan.trainable / plan.architecture.parameters:.3g} %",
         "metrics": _metric_rows(best, seeds),
-        "confusion": _confusion(best),
         "mistakes_title": MISTAKES.get(task, "Mistakes"),
         "labels_title": "Tags" if task == "token-classification" else "Labels",
         "curves": _curves(happened),
@@ -91,15 +113,6 @@ def _mean_text(seeds: "Sequence[SeedResult]", metric: str) -> str:
         return ""
     low, high = interval
     return f"{mean:.4f} ({low:.4f} to {high:.4f})"
-
-
-def _confusion(best: "SeedResult") -> str:
-    if best.test is None or best.test.confusion is None:
-        return ""
-    from adapterhub_lite.reports.plots import confusion_png
-
-    labels = [row.label for row in best.test.classes]
-    return b64encode(confusion_png(best.test.confusion, labels)).decode("ascii")
 
 
 def _curves(events: Sequence[Mapping[str, Any]]) -> str:

@@ -1,6 +1,7 @@
 """Write what a run made into a folder: model, scorer, card, report, recipe."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -8,6 +9,7 @@ from adapterhub_lite.bases import fingerprint
 from adapterhub_lite.catalogue import Catalogue
 from adapterhub_lite.errors import StorageError
 from adapterhub_lite.inference.artifact import ArtifactInfo, NeededBase, write_artifact_info
+from adapterhub_lite.inference.origins import origins_of
 from adapterhub_lite.protocols import Attached, Outcome
 from adapterhub_lite.reports import write_card, write_report
 
@@ -45,12 +47,13 @@ def write_artifact(
             f"the weights cannot be written: {error}",
             hint="free some space, or choose another place with --home; nothing was published",
         ) from error
-    write_artifact_info(folder, _info(plan))
+    info = _info(plan)
+    write_artifact_info(folder, replace(info, origins=origins_of(info, catalogue)))
     recipe = yaml.safe_dump(plan.resolved_recipe(), sort_keys=False, allow_unicode=True)
     (folder / RECIPE_FILE).write_text(recipe, encoding="utf-8")
     write_card(folder / "README.md", plan, best, seeds)
     report = folder / REPORT_FILE
-    write_report(report, plan, best, seeds, events)
+    write_report(report, plan, best, seeds, events, catalogue)
     return report
 
 

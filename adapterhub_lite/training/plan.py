@@ -20,6 +20,7 @@ from adapterhub_lite.specs import Head, LoaderSpec, MethodSpec, ObjectiveSpec, R
 from adapterhub_lite.training.fit import check_fit, check_learns
 from adapterhub_lite.training.memory import MemoryEstimate, estimate_memory
 from adapterhub_lite.training.parts import ResolvedPart, apply_preset, resolve_part
+from adapterhub_lite.training.targets import TARGETS_HINT, with_known_targets
 
 if TYPE_CHECKING:
     from adapterhub_lite_registry import Registry
@@ -97,13 +98,17 @@ def make_plan(values: Mapping[str, Any], catalogue: Catalogue, registry: "Regist
     base = resolve_base(recipe.base, catalogue, registry)
     architecture = read_architecture(Path(base.path), base.ref)
     check_fit(loader, method, objective, base, architecture, catalogue)
+    given, method = method, with_known_targets(method, architecture, catalogue)
     spec = objective.spec
     data = prepare(recipe.data, catalogue, rows=spec.rows, pairs=spec.pairs)
     _check_rows(data.train, recipe, objective, catalogue)
     head: Head = catalogue.implementation(spec).head(data.train, objective.params)
     implementation = catalogue.implementation(method.spec)
     for problem in implementation.check(architecture, head, method.params):
-        raise CapabilityError(f"the method {method.spec.name!r} does not fit: {problem}")
+        raise CapabilityError(
+            f"the method {method.spec.name!r} does not fit: {problem}",
+            hint="" if method is given else TARGETS_HINT,
+        )
     trainable = implementation.count_trainable(architecture, head, method.params)
     check_learns(trainable, method, objective, architecture, catalogue)
     _check_settings(recipe, loader, objective, data)

@@ -25,10 +25,10 @@ MAX_CONFIG_BYTES: Final = 1024 * 1024
 State = dict[str, torch.Tensor]
 
 
-def adapter_state(model: Any) -> State:
-    """Return what is saved of a wrapped model: the adapter and the modules trained whole."""
+def adapter_state(model: Any, adapter: str = "default") -> State:
+    """Return what is saved of a wrapped model: an adapter and the modules trained whole with it."""
     with quiet_peft():
-        state = get_peft_model_state_dict(model, save_embedding_layers=False)
+        state = get_peft_model_state_dict(model, adapter_name=adapter, save_embedding_layers=False)
     return {name: tensor.detach().cpu().clone().contiguous() for name, tensor in state.items()}
 
 
@@ -69,9 +69,9 @@ def read_state(folder: Path) -> State:
     return state
 
 
-def put_state(model: Any, state: State) -> None:
+def put_state(model: Any, state: State, adapter: str = "default") -> None:
     """Put saved weights into a wrapped model; raises IntegrityError unless they fit exactly."""
-    expected = adapter_state(model)
+    expected = adapter_state(model, adapter)
     missing, unexpected = sorted(expected.keys() - state.keys()), sorted(state.keys() - expected)
     if missing or unexpected:
         verb, names = ("lacks", missing) if missing else ("has unexpected", unexpected)
@@ -85,7 +85,7 @@ def put_state(model: Any, state: State) -> None:
             raise IntegrityError(f"{name!r} in {WEIGHTS} has the shape {shapes}")
     try:
         with quiet_peft():
-            set_peft_model_state_dict(model, state)
+            set_peft_model_state_dict(model, state, adapter_name=adapter)
     except PEFT_ERRORS as error:
         raise IntegrityError(f"{WEIGHTS} does not fit: {first_line(error)}") from error
 

@@ -1,7 +1,7 @@
 """Wrap a base with PEFT, and make sure that what should learn learns, and nothing else."""
 
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, Final
 
@@ -11,23 +11,12 @@ from peft.utils import ModulesToSaveWrapper
 
 from adapterhub_lite.errors import AdapterHubError, CapabilityError
 from adapterhub_lite.protocols import LoadedBase
-from adapterhub_lite.specs import HeadKind
 
 PEFT_ERRORS: Final = (
     *(ValueError, TypeError, KeyError, IndexError, AttributeError),
     *(NotImplementedError, AssertionError, ZeroDivisionError, RuntimeError),
 )
 """What PEFT raises for settings that do not fit."""
-
-TASK_TYPES: Final[Mapping[HeadKind, str]] = {
-    "none": "FEATURE_EXTRACTION",
-    "sequence-classification": "SEQ_CLS",
-    "token-classification": "TOKEN_CLS",
-    "question-answering": "QUESTION_ANS",
-    "causal-lm": "CAUSAL_LM",
-    "seq2seq-lm": "SEQ_2_SEQ_LM",
-}
-"""The kind of a head, as PEFT calls it."""
 
 
 def first_line(error: Exception) -> str:

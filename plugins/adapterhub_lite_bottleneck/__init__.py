@@ -1,12 +1,12 @@
 """Bottleneck adapters: small networks beside or behind the sub-layers of a frozen base."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, NonNegativeInt, PositiveInt, model_validator
+from pydantic import Field, NonNegativeInt, PositiveInt
 
 from adapterhub_lite.hookspecs import hookimpl
-from adapterhub_lite.specs import MethodSpec, Params, PresetSpec
+from adapterhub_lite.specs import MethodSpec, Params, PresetSpec, TargetRole
 from adapterhub_lite_bottleneck.styles import NonLinearity, Style
 
 HOULSBY = "https://arxiv.org/abs/1902.00751"
@@ -41,14 +41,18 @@ class BottleneckParams(Params):
     )
     target_modules: list[Annotated[str, Field(min_length=1)]] | None = Field(
         default=None,
-        description="Endings of output projections' names, for an architecture that is not known.",
+        description="Endings of output projections' names, for an architecture that is not known; "
+        "the first number in a name is its layer's.",
     )
 
-    @model_validator(mode="after")
-    def _one_choice_of_layers(self) -> "BottleneckParams":
-        if self.target_modules is not None and self.layers != "all":
-            raise ValueError("give either 'layers' or 'target_modules', not both")
-        return self
+    def open_targets(self) -> Mapping[str, Sequence[TargetRole]]:
+        """Return the roles of the output projections that the style adapts, if none are named."""
+        if self.target_modules is not None:
+            return {}
+        attention: tuple[TargetRole, ...] = ()
+        if self.style == "houlsby":
+            attention = ("attention-output",)
+        return {"target_modules": (*attention, "feed-forward-output")}
 
 
 @hookimpl

@@ -1,14 +1,15 @@
 """Bottleneck adapters as a method: a PEFT tuner of ours, put on and taken off like PEFT's own."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import fields, replace
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 import torch
 
 from adapterhub_lite.architecture import Architecture
 from adapterhub_lite.errors import AdapterHubError, CapabilityError, IntegrityError
+from adapterhub_lite.heads import TASK_TYPES
 from adapterhub_lite.protocols import Attached, LoadedBase
 from adapterhub_lite.specs import Head
 from adapterhub_lite.transformer import empty_model
@@ -21,8 +22,10 @@ from adapterhub_lite.tuners.files import (
     saved_heads,
     write_adapter,
 )
-from adapterhub_lite.tuners.wrapping import TASK_TYPES, trainable_names, wrap
+from adapterhub_lite.tuners.together import stack, weighted_heads, whole_modules
+from adapterhub_lite.tuners.wrapping import trainable_names, wrap
 from adapterhub_lite_bottleneck import BottleneckParams
+from adapterhub_lite_bottleneck.average import differences, side_by_side
 from adapterhub_lite_bottleneck.config import BottleneckConfig
 from adapterhub_lite_bottleneck.tuner import register
 
@@ -96,6 +99,37 @@ class Bottleneck:
             "a bottleneck adapter is not linear and cannot be merged into its base",
             hint="it is served beside its base",
         )
+
+    def check_together(
+        self, folders: Mapping[str, Path], how: Literal["stack", "average"]
+    ) -> Sequence[str]:
+        """Return what speaks against adapters acting together, told from their configs."""
+        if how == "stack":
+            return []
+        return differences({name: _read(folder) for name, folder in folders.items()})
+
+    def load_stack(self, base: LoadedBase, folders: Mapping[str, Path], head: str) -> LoadedBase:
+        """Put several adapters onto a fresh base, each reading what those before it made."""
+        others = {name: (_read(f), f) for name, f in folders.items() if name != head}
+        loaded = self.load(base, folders[head])
+        return replace(loaded, model=stack(loaded.model, list(folders), head, others))
+
+    def write_average(
+        self,
+        folders: Mapping[str, Path],
+        weights: Mapping[str, float],
+        heads: Mapping[str, float],
+        folder: Path,
+    ) -> None:
+        """Write the bottleneck that is all of theirs side by side, exactly."""
+        configs = {name: _read(folders[name]) for name in sorted(folders)}
+        states = {name: read_state(folders[name]) for name in configs}
+        config, state = side_by_side(configs, states, weights)
+        answering = next(name for name in configs if heads[name])
+        config.modules_to_save = list(whole_modules(folders[answering])) or None
+        config.task_type = configs[answering].task_type
+        state |= weighted_heads({name: folders[name] for name in configs}, heads)
+        write_adapter(folder, config, state, {})
 
     def _wrapped(self, skeleton: LoadedBase, params: BottleneckParams) -> Any:
         with torch.random.fork_rng(devices=[]), torch.device("meta"):

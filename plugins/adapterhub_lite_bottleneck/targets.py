@@ -144,6 +144,16 @@ def target_pattern(
     return rf"(?:.*\.)?{projections.stack}\.(?:{numbers})\.(?:{'|'.join(names)})"
 
 
+def ending_pattern(endings: Iterable[str], layers: Sequence[int]) -> str:
+    """Return a regular expression that full-matches modules of these ``layers`` by their endings.
+
+    The first number in a module's name is its layer's: a T5 numbers sub-layers behind it.
+    """
+    numbers = "|".join(str(layer) for layer in sorted(layers))
+    names = "|".join(re.escape(ending) for ending in endings)
+    return rf"(?=(?:[^.\d][^.]*\.)+(?:{numbers})\.)(?:.*\.)?(?:{names})"
+
+
 def matching_modules(pattern: str, names: Iterable[str]) -> list[str]:
     """Return the module ``names`` that a :func:`target_pattern` matches, in their order."""
     compiled = re.compile(pattern)

@@ -16,6 +16,7 @@ from adapterhub_lite_bottleneck.average import add_average
 from adapterhub_lite_bottleneck.config import BottleneckConfig
 from adapterhub_lite_bottleneck.layer import BASE_ROW, BottleneckLayer, row_adapters, unmergeable
 from adapterhub_lite_bottleneck.targets import (
+    ending_pattern,
     first_projection,
     linear_shapes,
     output_projections,
@@ -38,7 +39,14 @@ class BottleneckModel(BaseTuner):
     def _prepare_adapter_config(
         self, peft_config: BottleneckConfig, model_config: dict[str, Any]
     ) -> BottleneckConfig:
-        if peft_config.target_modules is not None:
+        layers = peft_config.layers_to_transform
+        numbers = [layers] if isinstance(layers, int) else layers
+        # a pattern says which layers; PEFT does not look at numbers beside it
+        peft_config.layers_to_transform = None
+        named = peft_config.target_modules
+        if named is not None:
+            if numbers is not None:
+                peft_config.target_modules = ending_pattern(named, numbers)
             return peft_config
         sizes = (model_config.get(key) for key in ("hidden_size", "d_model", "n_embd", "dim"))
         projections = output_projections(
@@ -46,11 +54,7 @@ class BottleneckModel(BaseTuner):
             linear_shapes(self.model),
             next((size for size in sizes if isinstance(size, int)), 0),
         )
-        layers = peft_config.layers_to_transform
-        numbers = [layers] if isinstance(layers, int) else layers
         peft_config.target_modules = target_pattern(projections, peft_config.style, numbers)
-        # the pattern says which layers; PEFT does not look at numbers beside a pattern
-        peft_config.layers_to_transform = None
         return peft_config
 
     def _create_and_replace(

@@ -6,7 +6,7 @@ from typing import Literal, get_args
 from pydantic import Field, NonNegativeInt, model_validator
 
 from adapterhub_lite.hookspecs import hookimpl
-from adapterhub_lite.specs import ExporterSpec, MethodSpec, Params, PresetSpec, Task
+from adapterhub_lite.specs import ExporterSpec, ImporterSpec, MethodSpec, Params, PresetSpec, Task
 
 
 class FullParams(Params):
@@ -59,7 +59,19 @@ def adapterhub_exporters() -> Iterator[ExporterSpec]:
     """Offer transformers' own folder format."""
     yield ExporterSpec(
         name="transformers",
-        summary="A whole model for AutoModel….from_pretrained; an adapter is baked first.",
+        summary="A whole model for AutoModel….from_pretrained; bake an adapter first.",
         implementation="adapterhub_lite_full.exporting:TransformersExporter",
         tasks=frozenset(get_args(Task)),
+    )
+
+
+@hookimpl
+def adapterhub_importers() -> Iterator[ImporterSpec]:
+    """Offer to read whole models: transformers', sentence-transformers' and mergekit's folders."""
+    yield ImporterSpec(
+        name="transformers",
+        summary="A whole model that transformers, sentence-transformers or mergekit wrote.",
+        implementation="adapterhub_lite_full.importing:TransformersImporter",
+        takes=frozenset({"convert", "labels", "multi-label", "objective"}),
+        recognised_by=(frozenset({"config.json"}),),
     )

@@ -4,7 +4,8 @@ from collections.abc import Iterable
 from typing import Final
 
 from adapterhub_lite.hookspecs import hookimpl
-from adapterhub_lite.specs import MergeSpec
+from adapterhub_lite.specs import ConformanceCase, MergeSpec
+from adapterhub_lite_merges.conformance import CASES
 from adapterhub_lite_merges.specs import (
     arithmetic,
     competition,
@@ -43,3 +44,9 @@ SPECS: Final = (
 def adapterhub_merge_strategies() -> Iterable[MergeSpec]:
     """Offer the strategies."""
     return SPECS
+
+
+@hookimpl
+def adapterhub_conformance() -> Iterable[ConformanceCase]:
+    """Say with which parameters strategies are checked, and what they change on purpose."""
+    return CASES

@@ -1,10 +1,10 @@
-"""Metrics of every task."""
+"""Metrics of every task, and the confusion matrix in the report."""
 
 from collections.abc import Iterator
 from typing import Final
 
 from adapterhub_lite.hookspecs import hookimpl
-from adapterhub_lite.specs import MetricSpec, Requirement, Task
+from adapterhub_lite.specs import MetricSpec, ReportSectionSpec, Requirement, Task
 
 CLASSIFICATION: Final[frozenset[Task]] = frozenset({"text-classification"})
 TAGGING: Final[frozenset[Task]] = frozenset({"token-classification"})
@@ -89,6 +89,17 @@ def adapterhub_metrics() -> Iterator[MetricSpec]:
     yield from _specs(OF_TEXTS, "texts", GENERATION)
     yield from _specs(OF_SACREBLEU, "bleu", GENERATION, SACREBLEU)
     yield from _specs(OF_ROUGE, "rouge", GENERATION, ROUGE)
+
+
+@hookimpl
+def adapterhub_report_sections() -> Iterator[ReportSectionSpec]:
+    """Offer the confusion matrix."""
+    yield ReportSectionSpec(
+        name="confusion-matrix",
+        summary="Which labels a classifier takes for which.",
+        implementation="adapterhub_lite_metrics.sections:confusion_section",
+        tasks=CLASSIFICATION,
+    )
 
 
 def _specs(

@@ -4,7 +4,8 @@ from collections.abc import Iterator
 from typing import get_args
 
 from adapterhub_lite.hookspecs import hookimpl
-from adapterhub_lite.specs import ExporterSpec, ImporterSpec, MethodSpec, Task
+from adapterhub_lite.specs import ConformanceCase, ExporterSpec, ImporterSpec, MethodSpec, Task
+from adapterhub_lite_peft.conformance import CASES
 from adapterhub_lite_peft.params import params_model
 from adapterhub_lite_peft.table import ENTRIES
 
@@ -46,4 +47,24 @@ def adapterhub_importers() -> Iterator[ImporterSpec]:
         summary="A folder that PeftModel.save_pretrained wrote, in safetensors.",
         implementation="adapterhub_lite_peft.importing:PeftImporter",
         takes=frozenset({"base", "labels", "multi-label", "objective"}),
+        recognised_by=(
+            frozenset({"adapter_config.json", "adapter_model.safetensors"}),
+            frozenset({"adapter_config.json", "adapter_model.bin"}),
+        ),
     )
+    yield ImporterSpec(
+        name="adapters",
+        summary="A LoRA that AdapterHub's adapters library saved, with its head.",
+        implementation="adapterhub_lite_peft.adapterhub:AdaptersImporter",
+        takes=frozenset({"base", "convert", "labels", "multi-label", "objective"}),
+        recognised_by=(
+            frozenset({"adapter_config.json", "adapter.safetensors"}),
+            frozenset({"adapter_config.json", "pytorch_adapter.bin"}),
+        ),
+    )
+
+
+@hookimpl
+def adapterhub_conformance() -> tuple[ConformanceCase, ...]:
+    """Give parameters that fit layers 32 wide, where PEFT's defaults do not."""
+    return CASES

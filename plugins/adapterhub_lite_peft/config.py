@@ -8,8 +8,9 @@ from peft.mapping import PEFT_TYPE_TO_CONFIG_MAPPING, PEFT_TYPE_TO_TUNER_MAPPING
 from peft.utils import TRANSFORMERS_MODELS_TO_IA3_TARGET_MODULES_MAPPING as IA3_TARGETS
 
 from adapterhub_lite.errors import CapabilityError, MissingDependencyError
+from adapterhub_lite.heads import TASK_TYPES
 from adapterhub_lite.protocols import LoadedBase
-from adapterhub_lite.tuners.wrapping import PEFT_ERRORS, TASK_TYPES, first_line
+from adapterhub_lite.tuners.wrapping import PEFT_ERRORS, first_line
 from adapterhub_lite_peft.params import PeftParams
 from adapterhub_lite_peft.table import ENTRIES
 

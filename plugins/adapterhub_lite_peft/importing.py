@@ -20,6 +20,7 @@ from adapterhub_lite.architecture import TensorInfo, read_architecture
 from adapterhub_lite.bases import fingerprint
 from adapterhub_lite.deployment.untrusted import MIB, check_header, copy_file, exists
 from adapterhub_lite.errors import BaseModelError, CapabilityError, IntegrityError
+from adapterhub_lite.heads import TASK_TYPES
 from adapterhub_lite.inference.artifact import ArtifactInfo, NeededBase, write_artifact_info
 from adapterhub_lite.protocols import Attached, ImportOptions
 from adapterhub_lite.specs import Head, HeadKind, ObjectiveSpec, ResolvedBase
@@ -33,7 +34,7 @@ from adapterhub_lite.tuners.files import (
     read_state,
     saved_heads,
 )
-from adapterhub_lite.tuners.wrapping import TASK_TYPES, quiet_peft
+from adapterhub_lite.tuners.wrapping import quiet_peft
 from adapterhub_lite_peft.config import PREFIXES, PROMPTS
 from adapterhub_lite_peft.files import read_params
 from adapterhub_lite_peft.heads import read_head

@@ -1,9 +1,9 @@
 """All of PEFT's methods: one class, driven by the params model that a spec carries."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Final, cast
+from typing import Any, Final, Literal, cast
 
 import torch
 
@@ -38,11 +38,13 @@ from adapterhub_lite_peft.checks import (
 from adapterhub_lite_peft.config import PREFIXES, PROMPTS, build_config
 from adapterhub_lite_peft.derived import load_derived, save_derived
 from adapterhub_lite_peft.files import read_params
+from adapterhub_lite_peft.in_place import copy_outputs
 from adapterhub_lite_peft.initial import as_plain_lora, changes_base
 from adapterhub_lite_peft.params import PeftParams
 from adapterhub_lite_peft.schedule import step_hooks
 from adapterhub_lite_peft.skeleton import undisturbed
 from adapterhub_lite_peft.table import ENTRIES
+from adapterhub_lite_peft.together import reasons_against, stacked, write_lora_average
 
 DATA_INITS: Final = ("pissa", "olora", "loftq")
 """Beginnings of the names of initialisations that read weights, which a skeleton has not."""
@@ -87,6 +89,8 @@ class PeftMethod:
             model.first_state = adapter_state(model)
         _leave_room(base, params)
         entry = ENTRIES[params.peft_type]
+        if base.quantised and entry.adds_in_place:
+            copy_outputs(model)
         return Attached(
             model,
             base.tokenizer,
@@ -173,6 +177,26 @@ class PeftMethod:
                 hint="keep it as an adapter",
             )
         return replace(base, model=merged)
+
+    def check_together(
+        self, folders: Mapping[str, Path], how: Literal["stack", "average"]
+    ) -> Sequence[str]:
+        """Return what speaks against adapters acting together, told from their files."""
+        return reasons_against(folders, how)
+
+    def load_stack(self, base: LoadedBase, folders: Mapping[str, Path], head: str) -> LoadedBase:
+        """Put several adapters onto a fresh base; for LoRA the sum of their updates."""
+        return stacked(base, folders, head, self.load)
+
+    def write_average(
+        self,
+        folders: Mapping[str, Path],
+        weights: Mapping[str, float],
+        heads: Mapping[str, float],
+        folder: Path,
+    ) -> None:
+        """Write the LoRA whose ΔW is the weighted sum of theirs, exactly."""
+        write_lora_average(folders, weights, heads, folder)
 
     def _skeleton(self, architecture: Architecture, head: Head, params: PeftParams) -> LoadedBase:
         needs_weights = ENTRIES[params.peft_type].needs_weights

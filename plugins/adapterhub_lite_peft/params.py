@@ -1,7 +1,7 @@
 """Params models of all PEFT methods, made from the generated table; imports nothing heavy."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cache, reduce
 from importlib.resources import files
 from operator import or_
@@ -9,7 +9,7 @@ from typing import Annotated, Any, ClassVar, Final, Literal
 
 from pydantic import ConfigDict, Field, create_model
 
-from adapterhub_lite.specs import Params
+from adapterhub_lite.specs import Params, TargetRole
 from adapterhub_lite_peft.table import ENTRIES, HIDDEN, TYPES, Entry
 
 LARGEST: Final = 1_000_000
@@ -32,6 +32,18 @@ class PeftParams(Params):
     model_config = ConfigDict(defer_build=True, protected_namespaces=())
 
     peft_type: ClassVar[str] = ""
+
+    def open_targets(self) -> Mapping[str, Sequence[TargetRole]]:
+        """Return the lists of modules that a recipe left to PEFT, and what it takes for them."""
+        roles = sorted(ENTRIES[self.peft_type].roles)
+        values = self.model_dump()
+        if not roles or values.get("target_modules") or values.get("target_parameters"):
+            return {}
+        wanted: dict[str, Sequence[TargetRole]] = {
+            "target_modules": roles,
+            "feedforward_modules": ("feed-forward-output",),
+        }
+        return {name: wanted[name] for name in wanted if name in values and not values[name]}
 
 
 @cache

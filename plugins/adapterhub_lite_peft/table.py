@@ -13,7 +13,7 @@ from typing import Annotated, Any, Final, Literal, get_args
 
 from pydantic import Field
 
-from adapterhub_lite.specs import Capability, Family, HeadKind
+from adapterhub_lite.specs import Capability, Family, HeadKind, TargetRole
 
 ARXIV: Final = "https://arxiv.org/abs/"
 HEADS: Final[frozenset[HeadKind]] = frozenset(get_args(HeadKind))
@@ -34,11 +34,13 @@ LETTERS: Final[Mapping[str, Capability]] = {
 class Entry:
     """What is said of one PEFT method.
 
-    ``ranks`` name the parameters that may be no larger than the base's widest layer. ``fallback``
-    is what is adapted when PEFT knows no targets for an architecture. ``needs_weights``: its
-    layout depends on the base's weights, so that it cannot be laid out on the meta device.
-    ``derived`` are tensors of its layers that it computes from the base's weights and PEFT does
-    not save.
+    ``ranks`` name the parameters that may be no larger than the base's widest layer. ``roles`` are
+    those of the modules it adapts where nobody names them, as PEFT's own tables choose them.
+    ``fallback`` is what is adapted when nobody knows these of an architecture. ``needs_weights``:
+    its layout depends on the base's weights, so that it cannot be laid out on the meta device.
+    ``adds_in_place``: its layers write to what the base's layer put out, which on a quantised base
+    has to be copied first. ``derived`` are tensors of its layers that it computes from the base's
+    weights and PEFT does not save.
     ``otherwise`` says why not with other heads than its own, ``refused`` why it cannot be trained
     here at all. ``hidden`` fields cannot be set in a recipe.
     """
@@ -51,11 +53,13 @@ class Entry:
     heads: frozenset[HeadKind] = HEADS
     families: frozenset[Family] = FAMILIES
     ranks: frozenset[str] = frozenset()
+    roles: frozenset[TargetRole] = frozenset({"query-value"})
     derived: frozenset[str] = frozenset()
     defaults: Mapping[str, Any] = field(default_factory=dict)
     hidden: frozenset[str] = frozenset()
     fallback: Literal["linear", "norm", ""] = "linear"
     needs_weights: bool = False
+    adds_in_place: bool = False
     otherwise: str = ""
     refused: str = ""
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 
 from adapterhub_lite.hookspecs import hookimpl
-from adapterhub_lite.specs import ReaderSpec
+from adapterhub_lite.specs import ConformanceCase, ReaderSpec
 
 
 @hookimpl
@@ -53,3 +53,11 @@ def adapterhub_readers() -> Iterable[ReaderSpec]:
             folders=True,
         ),
     )
+
+
+@hookimpl
+def adapterhub_conformance() -> Iterable[ConformanceCase]:
+    """Say where each reader's example is written."""
+    for spec in adapterhub_readers():
+        example = f"adapterhub_lite_readers.examples:write_{spec.name.replace('-', '_')}"
+        yield ConformanceCase(kind="reader", name=spec.name, params={"example": example})

@@ -7,6 +7,7 @@ from pydantic import Field, field_validator
 
 from adapterhub_lite.hookspecs import hookimpl
 from adapterhub_lite.specs import (
+    ConformanceCase,
     ExporterSpec,
     ImporterSpec,
     ObjectiveSpec,
@@ -116,4 +117,29 @@ def adapterhub_importers() -> Iterator[ImporterSpec]:
         summary="A folder that SetFitModel.save_pretrained wrote.",
         implementation="adapterhub_lite_setfit.importing:SetFitImporter",
         takes=frozenset({"convert"}),
+        recognised_by=(
+            frozenset({"config.json", "config_setfit.json"}),
+            frozenset({"config.json", "model_head.pkl"}),
+        ),
     )
+
+
+@hookimpl
+def adapterhub_conformance() -> Iterator[ConformanceCase]:
+    """Take few steps, which a tiny model needs to be large, and choose nothing by folds.
+
+    What goes out as a SetFit folder, and comes in again, is trained for two steps.
+    """
+    params = {"steps": 24, "learning_rate": 1e-2, "folds": 0, "max_length": 32}
+    yield ConformanceCase(kind="objective", name="contrastive", params=params)
+    recipe = {
+        "method": {"name": "full", "layers": 1},
+        "objective": {"name": "contrastive", "steps": 2, "folds": 0, "head_c": [1.0]},
+    }
+    yield ConformanceCase(
+        kind="exporter",
+        name="setfit",
+        params={"recipe": recipe},
+        expected_failures={"check_files_are_plain": "SetFit reads its head from a pickle alone"},
+    )
+    yield ConformanceCase(kind="importer", name="setfit", params={"recipe": recipe})

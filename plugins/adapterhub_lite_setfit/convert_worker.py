@@ -1,49 +1,27 @@
-"""Turns a pickled scikit-learn head into plain numbers, as a process that can do no more than that.
+"""Reads a pickled scikit-learn head as plain numbers, as a process that can do no more than that.
 
-It is started by :mod:`adapterhub_lite_setfit.convert`, reads the pickle on stdin and writes to
-stdout one line of JSON and then, unless that line says ``refused``, coefficients and intercepts as
-float64. Only the standard library is imported: each name that the pickle may use is answered with
-an inert record defined here, so that neither scikit-learn nor numpy runs, let alone anything else.
-Around that stand the limits of the kernel, a network namespace without a network, and an audit hook
-that ends every attempt to open, import, connect or execute.
+It is a worker of :mod:`adapterhub_lite.isolation.jail`: the body of its answer are coefficients and
+intercepts as float64. Only the standard library is imported: each name that the pickle may use is
+answered with an inert record defined here, so that neither scikit-learn nor numpy runs, let alone
+anything else.
 """
 
 from __future__ import annotations
 
 import io
-import json
 import math
 import pickle
-import resource
 import sys
 from array import array
-from ctypes import CDLL
-from typing import Any
+from typing import Any, BinaryIO
 
-NEW_USER, NEW_NETWORK = 0x10000000, 0x40000000
+from adapterhub_lite.isolation.jail import Record, Refused
+
 ITEMS = {
     "b1": "B", "i1": "b", "u1": "B", "i2": "h", "u2": "H", "i4": "i", "u4": "I",
     "i8": "q", "u8": "Q", "f4": "f", "f8": "d",
 }  # fmt: skip
 """numpy's item code → the type code of :class:`array.array`."""
-
-
-class Refused(Exception):  # noqa: N818  (an answer, not an error)
-    """The pickle is not a head that is understood; the message says why."""
-
-
-class Record:
-    """What a pickled object becomes: its state, and nothing that could be called."""
-
-    def __init__(self, *_: object) -> None:
-        self.state: Any = {}
-
-    def __setstate__(self, state: Any) -> None:
-        self.state = state
-
-    def get(self, key: str) -> Any:
-        """Return an attribute of the pickled object, None when it has none."""
-        return self.state.get(key) if isinstance(getattr(self, "state", None), dict) else None
 
 
 class LogisticRegression(Record):
@@ -241,54 +219,10 @@ def describe(head: Any) -> tuple[dict[str, Any], array[Any], array[Any]]:
     raise Refused("its head is no scikit-learn classifier that is understood")
 
 
-def convert(data: bytes) -> tuple[dict[str, Any], bytes]:
-    """Return the line and the bytes to write for a pickle; never raises on account of it."""
-    try:
-        head = HeadUnpickler(io.BytesIO(data)).load()
-        fields, coef, intercept = describe(head)
-        body = array("d", coef).tobytes() + array("d", intercept).tobytes()
-        fields |= {
-            "kind": type(head).__name__,
-            "sklearn": str(head.get("_sklearn_version") or "unknown"),
-        }
-        json.dumps(fields, allow_nan=False)
-    except Refused as refused:
-        return {"refused": str(refused)[:300]}, b""
-    except MemoryError:
-        return {"refused": "its head asks for more memory than a head can need"}, b""
-    except Exception as error:
-        return {"refused": f"its head does not parse ({type(error).__name__})"}, b""
-    return fields, body
-
-
-def lock(memory: int, seconds: int, output: int) -> str:
-    """Take away network, memory, time and files; return how the network was taken away."""
-    isolated = CDLL(None).unshare(NEW_USER | NEW_NETWORK) == 0
-    for limit, value in (
-        (resource.RLIMIT_CORE, 0),
-        (resource.RLIMIT_FSIZE, output),
-        (resource.RLIMIT_CPU, seconds),
-        (resource.RLIMIT_AS, memory),
-    ):
-        resource.setrlimit(limit, (value, value))
-
-    def deny(event: str, _: tuple[Any, ...]) -> None:
-        if event != "array.__new__":
-            raise Refused(f"its head attempted {event}")
-
-    sys.addaudithook(deny)
-    return "network namespace" if isolated else "sockets refused"
-
-
-def main() -> None:
-    """Convert stdin to stdout under the limits given as arguments."""
-    memory, seconds, output = map(int, sys.argv[1:])
-    "".encode("utf-32-le"), "".encode("utf-32-be")  # codecs are imported while that is allowed
-    isolation = lock(memory, seconds, output)
-    fields, body = convert(sys.stdin.buffer.read())
-    line = json.dumps({**fields, "isolation": isolation}).encode() + b"\n"
-    sys.stdout.buffer.write(line + body)
-
-
-if __name__ == "__main__":
-    main()
+def convert(stream: BinaryIO) -> tuple[dict[str, Any], bytes]:
+    """Return what the head is and its sizes, and its numbers; raises Refused for any other."""
+    head = HeadUnpickler(io.BytesIO(stream.read())).load()
+    fields, coef, intercept = describe(head)
+    body = array("d", coef).tobytes() + array("d", intercept).tobytes()
+    version = str(head.get("_sklearn_version") or "unknown")
+    return {**fields, "kind": type(head).__name__, "sklearn": version}, body

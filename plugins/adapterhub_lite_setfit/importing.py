@@ -12,6 +12,7 @@ import torch
 
 from adapterhub_lite.architecture import Architecture, read_architecture
 from adapterhub_lite.bases import fingerprint
+from adapterhub_lite.deployment.model_folders import told
 from adapterhub_lite.errors import BaseModelError, CapabilityError
 from adapterhub_lite.inference.artifact import ArtifactInfo, write_artifact_info
 from adapterhub_lite.protocols import ImportOptions, LoadedBase, Outcome
@@ -20,12 +21,10 @@ from adapterhub_lite.transformer import load_transformer, quiet_transformers
 from adapterhub_lite_setfit import ContrastiveParams
 from adapterhub_lite_setfit.convert import MAX_CLASSES, RawHead, convert_pickle
 from adapterhub_lite_setfit.encoder import make_encoder
-from adapterhub_lite_setfit.foreign import ForeignSettings, read_settings, told
+from adapterhub_lite_setfit.foreign import ForeignSettings, read_settings
 from adapterhub_lite_setfit.head import CONFIG_FILE, LogisticHead, load_head
 from adapterhub_lite_setfit.objective import Contrastive, FewShotScorer
 from adapterhub_lite_setfit.staging import PICKLED_HEAD, stage
-
-MAX_LAYERS = 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +48,7 @@ class SetFitImporter:
         with TemporaryDirectory() as folder:
             staged = Path(folder)
             with _refusing_nonsense(ref):
-                stage(source, staged)
+                stage(source, staged, convert=options.convert)
                 settings = read_settings(staged, ref)
                 architecture = read_architecture(staged, ref)
                 _check_architecture(architecture, ref)
@@ -71,8 +70,8 @@ def _refusing_nonsense(ref: str) -> Iterator[None]:
 
 
 def _check_architecture(architecture: Architecture, ref: str) -> None:
-    """Refuse what is no encoder, or has more layers than modules should be made for."""
-    if architecture.family != "encoder" or architecture.layers > MAX_LAYERS:
+    """Refuse what is no encoder."""
+    if architecture.family != "encoder":
         kind = architecture.model_type or "of unknown type"
         raise BaseModelError(f"the transformer of {ref} ({kind}) is no encoder", ref=ref)
 

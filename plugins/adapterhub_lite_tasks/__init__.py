@@ -1,10 +1,10 @@
 """Objectives for every task, all on the shared training loop."""
 
-from collections.abc import Iterator
-from typing import Final
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
 
 from adapterhub_lite.hookspecs import hookimpl
-from adapterhub_lite.specs import Family, ObjectiveSpec
+from adapterhub_lite.specs import ConformanceCase, Family, ObjectiveSpec
 from adapterhub_lite_tasks.params import (
     CausalParams,
     ClassificationParams,
@@ -18,6 +18,19 @@ from adapterhub_lite_tasks.params import (
 
 EVERY: Final[frozenset[Family]] = frozenset({"encoder", "decoder", "encoder-decoder"})
 DECODER: Final[frozenset[Family]] = frozenset({"decoder"})
+FEW_STEPS: Final = {"max_steps": 6, "batch_size": 64}
+"""A batch holds all rows of the conformance kit, so that losses are of the same rows."""
+SHORT: Final[Mapping[str, Mapping[str, Any]]] = {
+    "classification": {},
+    "tagging": {},
+    "regression": {},
+    "question-answering": {"max_length": 48, "stride": 8},
+    "embedding": {"max_length": 32},
+    "causal-lm": {"block_size": 16, "max_new_tokens": 4},
+    "sft": {"template": "plain", "max_length": 64, "max_new_tokens": 4},
+    "seq2seq": {"max_new_tokens": 4},
+}
+"""Objective → further parameters that make the conformance kit's trainings short."""
 
 
 @hookimpl
@@ -135,3 +148,10 @@ def _writing() -> Iterator[ObjectiveSpec]:
         families=frozenset({"encoder-decoder"}),
         head="seq2seq-lm",
     )
+
+
+@hookimpl
+def adapterhub_conformance() -> Iterator[ConformanceCase]:
+    """Make the conformance kit's trainings short."""
+    for name, params in SHORT.items():
+        yield ConformanceCase(kind="objective", name=name, params={**FEW_STEPS, **params})

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from adapterhub_lite_registry.aliases import ANY, AliasMove
+    from adapterhub_lite_registry.config import Config
     from adapterhub_lite_registry.errors import (
         AdapterHubError,
         AliasConflictError,
@@ -20,6 +21,9 @@ if TYPE_CHECKING:
         RegistryError,
         StorageError,
     )
+    from adapterhub_lite_registry.exchange import MAX_MANIFEST, Exchange, parse_manifest
+    from adapterhub_lite_registry.fsck import FsckReport, Reading
+    from adapterhub_lite_registry.gc import GcReport
     from adapterhub_lite_registry.io import FileIO
     from adapterhub_lite_registry.lineage import Lineage, LineageNode
     from adapterhub_lite_registry.manifest import (
@@ -35,12 +39,14 @@ if TYPE_CHECKING:
         Tensors,
     )
     from adapterhub_lite_registry.names import check_alias, check_name
+    from adapterhub_lite_registry.problems import Problem
     from adapterhub_lite_registry.publish import Source
     from adapterhub_lite_registry.query import Entry
     from adapterhub_lite_registry.registry import Registry, default_home
     from adapterhub_lite_registry.removal import RemovalPlan
-    from adapterhub_lite_registry.verify import Problem
+    from adapterhub_lite_registry.repair import ByteSource, Outcome
     from adapterhub_lite_registry.versions import Version
+    from adapterhub_lite_registry.walk import Tally
 
 _HOME_OF = {
     "ANY": "aliases",
@@ -55,6 +61,9 @@ _HOME_OF = {
     "NotFoundError": "errors",
     "RegistryError": "errors",
     "StorageError": "errors",
+    "MAX_MANIFEST": "exchange",
+    "Exchange": "exchange",
+    "parse_manifest": "exchange",
     "FileIO": "io",
     "Lineage": "lineage",
     "LineageNode": "lineage",
@@ -75,21 +84,34 @@ _HOME_OF = {
     "Registry": "registry",
     "default_home": "registry",
     "RemovalPlan": "removal",
-    "Problem": "verify",
+    "Problem": "problems",
+    "ByteSource": "repair",
+    "Outcome": "repair",
+    "Config": "config",
+    "FsckReport": "fsck",
+    "Reading": "fsck",
+    "GcReport": "gc",
+    "Tally": "walk",
     "Version": "versions",
 }
 
 __all__ = [
     "ANY",
+    "MAX_MANIFEST",
     "AdapterHubError",
     "AliasConflictError",
     "AliasMove",
     "Base",
+    "ByteSource",
     "Component",
+    "Config",
     "Dataset",
     "Entry",
+    "Exchange",
     "FileEntry",
     "FileIO",
+    "FsckReport",
+    "GcReport",
     "InUseError",
     "IntegrityError",
     "InvalidManifestError",
@@ -101,19 +123,23 @@ __all__ = [
     "ManifestDraft",
     "Metric",
     "NotFoundError",
+    "Outcome",
     "Parent",
     "Problem",
+    "Reading",
     "Registry",
     "RegistryError",
     "RemovalPlan",
     "Signature",
     "Source",
     "StorageError",
+    "Tally",
     "Tensors",
     "Version",
     "check_alias",
     "check_name",
     "default_home",
+    "parse_manifest",
 ]
 
 

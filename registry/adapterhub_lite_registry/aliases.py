@@ -71,14 +71,35 @@ class AliasStore:
             if expected is not ANY and before != expected:
                 raise _conflict(name, alias, before, expected)
             if before == number and not self._is_damaged(name, alias):
+                self._make_durable(name)  # whoever moved it here may have been killed before that
                 return
             self._append(AliasMove(time=now(), name=name, alias=alias, before=before, after=number))
             self._point(name, alias, target)
 
+    def roll_back(self, name: str, alias: str) -> AliasMove:
+        """Move an alias to where it pointed before its last move; return the move made.
+
+        NotFoundError if it never moved, was new then, or the version is gone; AliasConflictError
+        if it is moved meanwhile.
+        """
+        check_alias(alias)
+        moves = self.history(name, alias)
+        if not moves or moves[-1].before is None:
+            where = f"{name}@{moves[-1].after}" if moves else "nowhere"
+            raise NotFoundError(
+                f"alias {name}@{alias} has always pointed to {where}"
+                if moves
+                else f"{name!r} never had an alias {alias!r}",
+                hint=f"see: ahl log {name}",
+            )
+        last = moves[-1]
+        self.move(name, alias, last.before, last.after)
+        return AliasMove(time=now(), name=name, alias=alias, before=last.after, after=last.before)
+
     def history(self, name: str, alias: str | None = None) -> list[AliasMove]:
         """Return the moves that took effect, oldest first."""
         check_name(name)
-        moves = [move for move in self._logged() if move.name == name]
+        moves = [move for move in self.logged() if move.name == name]
         return [
             move
             for position, move in enumerate(moves)
@@ -107,12 +128,15 @@ class AliasStore:
 
     def _point(self, name: str, alias: str, target: Ref | None) -> None:
         path = self._layout.alias(name, alias)
-        folder = parent(path)
         if target is None:
             self._io.unlink(path)
         else:
             with Workspace(self._io, self._layout.tmp) as work:
                 self._io.rename(work.write(target.line()), path)
+        self._make_durable(name)
+
+    def _make_durable(self, name: str) -> None:
+        folder = self._layout.aliases(name)
         self._io.fsync_dir(folder)
         self._io.fsync_dir(parent(folder))  # the alias folder itself may be new
 
@@ -131,7 +155,7 @@ class AliasStore:
             last = chunk
         return not last.endswith(b"\n")
 
-    def _logged(self) -> Iterator[AliasMove]:
+    def logged(self) -> Iterator[AliasMove]:
         """Yield the logged moves; a line that a crash cut short is passed over."""
         try:
             data = b"".join(read_chunks(self._io, self._log))

@@ -28,6 +28,10 @@ class BlobStore:
         self._layout = layout
         self._stamps = Stamps(io, layout)
 
+    def has(self, sha256: str, size: int) -> bool:
+        """Tell whether a blob is here and undamaged."""
+        return self._stamps.matches(self._layout.blob(sha256), sha256, size)
+
     def stage(self, chunks: Iterable[bytes], work: Workspace) -> Staged:
         """Write chunks into the workspace, hashing them on the way."""
         path = work.path()

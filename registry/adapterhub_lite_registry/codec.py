@@ -1,6 +1,7 @@
 """Manifests as bytes: canonical JSON out, untrusted JSON in."""
 
 import hashlib
+import json
 import math
 from collections.abc import Iterator
 
@@ -48,7 +49,7 @@ def encode(record: ManifestDraft) -> bytes:
 def decode(data: bytes, digest: str, where: str) -> Manifest:
     """Parse a stored manifest; IntegrityError if it is not what ``digest`` and the schema say."""
     if digest_of(data) != digest:
-        raise IntegrityError(f"{where}: the manifest does not match its digest", hint=VERIFY_HINT)
+        raise IntegrityError(f"{where}: the manifest does not match its digest", hint=FSCK_HINT)
     try:
         manifest = Manifest.model_validate_json(data)
         check_name(manifest.name)
@@ -64,7 +65,15 @@ def decode(data: bytes, digest: str, where: str) -> Manifest:
     return manifest
 
 
-VERIFY_HINT = "run 'ahl verify' to see all that is damaged"
+def is_canonical(data: bytes) -> bool:
+    """Tell whether bytes are canonical JSON: there is no other way to write what they say."""
+    try:
+        return rfc8785.dumps(json.loads(data)) == data
+    except (ValueError, RecursionError):
+        return False
+
+
+FSCK_HINT = "run 'ahl fsck' to see what is damaged, and 'ahl repair' to mend it"
 
 
 def _faults(value: JsonValue, field: str = "", depth: int = 0) -> Iterator[tuple[str, str]]:

@@ -30,8 +30,8 @@ from adapterhub_lite_registry.manifest import (
     Timestamp,
     now,
 )
+from adapterhub_lite_registry.problems import Problem
 from adapterhub_lite_registry.temporary import Workspace
-from adapterhub_lite_registry.verify import Problem
 from adapterhub_lite_registry.versions import Version
 
 _MARK = 16
@@ -68,7 +68,7 @@ class EvaluationStore:
     def __init__(self, io: FileIO, layout: Layout) -> None:
         self._io = io
         self._layout = layout
-        self._root = f"{layout.home}/evaluations"
+        self._root = layout.evaluations
 
     @classmethod
     @guarded("open the evaluations")
@@ -113,11 +113,10 @@ class EvaluationStore:
         return records, problems
 
     @guarded("remove the evaluations")
-    def forget(self, version: Version) -> None:
-        """Remove all records of a version."""
+    def forget(self, digest: str) -> None:
+        """Remove all records of a removed version; a power cut may leave them to a collection."""
         if exists(self._io, self._root):
-            remove_tree(self._io, self._folder(version.digest))
-            self._io.fsync_dir(self._root)
+            remove_tree(self._io, self._folder(digest))
 
     def _folder(self, digest: str) -> str:
         return f"{self._root}/{digest.removeprefix('sha256:')}"

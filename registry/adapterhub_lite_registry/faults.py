@@ -19,7 +19,7 @@ _HINTS = {
     errno.EACCES: _NO_ACCESS,
     errno.EPERM: _NO_ACCESS,
     errno.EROFS: _NO_ACCESS,
-    errno.EIO: "the disk may be failing: copy the registry elsewhere, then run: ahl verify",
+    errno.EIO: "the disk may be failing: copy the registry, then run: ahl fsck --read-data",
     errno.EXDEV: "the registry must lie on one file system",
     errno.EOPNOTSUPP: "the registry needs a file system with hard links",
 }

@@ -8,16 +8,15 @@ of references: one ``stat`` per name, however many versions it has.
 SQLite's own file and its lock are what does not go through the I/O facade.
 """
 
-import fcntl
-import os
 import sqlite3
-from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import TypeVar
 
 from adapterhub_lite_registry.catchup import CatchUp
 from adapterhub_lite_registry.layout import Layout
+from adapterhub_lite_registry.locks import locked
 
 T = TypeVar("T")
 
@@ -91,13 +90,13 @@ class Index:
 
     def reset(self) -> None:
         """Remove the index; the next question builds it again."""
-        with _locked(self._lock, exclusive=True):
+        with locked(self._lock, exclusive=True):
             for ending in ("", "-wal", "-shm"):
                 Path(self._path + ending).unlink(missing_ok=True)
 
     def _ask_file(self, question: Callable[[sqlite3.Connection], T]) -> T:
         with (
-            _locked(self._lock, exclusive=False),
+            locked(self._lock, exclusive=False),
             closing(sqlite3.connect(self._path, _BUSY_SECONDS, isolation_level=None)) as connection,
         ):
             return self._ask(connection, question)
@@ -129,14 +128,3 @@ def _prepare(connection: sqlite3.Connection) -> None:
 def _basic_code(error: sqlite3.Error) -> int:
     """Return the first byte of the error code; an error without one counts as a broken file."""
     return getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF
-
-
-@contextmanager
-def _locked(path: str, *, exclusive: bool) -> Iterator[None]:
-    """Share the index's file, or have it alone to replace it under nobody's feet."""
-    fd = os.open(path, os.O_RDONLY | os.O_CREAT | os.O_CLOEXEC, 0o644)
-    try:
-        fcntl.flock(fd, fcntl.LOCK_EX if exclusive else fcntl.LOCK_SH)
-        yield
-    finally:
-        os.close(fd)

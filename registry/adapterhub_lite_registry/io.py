@@ -116,6 +116,11 @@ class FileIO:
         """Describe the path itself, without following a symbolic link."""
         return os.lstat(path)
 
+    def free(self, path: StrPath) -> int:
+        """Return how many bytes may still be written to the disk that ``path`` lies on."""
+        disk = os.statvfs(path)
+        return disk.f_bavail * disk.f_frsize
+
 
 @contextmanager
 def closing(io: FileIO, fd: int) -> Iterator[int]:

@@ -10,7 +10,11 @@
     journal/aliases.log               every alias move, one JSON object a line
     evaluations/<hex>/                what a version scored later; made when it is
     checkouts/<hex>/                  folder views of versions, rebuilt when lost
+    links/<hex>                       checkouts that need the store's files; made when one does
     verified/                         what files looked like when they were last hashed
+    damaged/                          marks of what is lost; made when something is
+    quarantine/<time>-<token>/        what nothing needs, or is damaged, before it is gone
+    config.json                       quota, remotes to repair from; made when it is set
     tmp/                              writes in progress
     index.db                          what is searched, rebuilt when lost
 """
@@ -38,6 +42,7 @@ class Layout:
         self.checkouts = f"{self.home}/checkouts"
         self.verified = f"{self.home}/verified"
         self.tmp = f"{self.home}/tmp"  # noqa: S108 -- our own, not the shared one
+        self.evaluations = f"{self.home}/evaluations"
         self.index = f"{self.home}/index.db"
 
     def blob(self, sha256: str) -> str:

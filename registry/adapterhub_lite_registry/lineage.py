@@ -65,7 +65,7 @@ class LineageReader:
                     manifest = self._reader.manifest(parent.digest, known or "a parent")
                     kind, above = manifest.kind, self._parents(manifest.parents, seen, depth + 1)
                 except IntegrityError:
-                    pass  # the parent lives elsewhere, or is damaged: verify tells which
+                    pass  # the parent lives elsewhere, or is damaged: fsck tells which
             nodes.append(LineageNode(parent.digest, known, kind, parent.role, parent.weight, above))
         return tuple(nodes)
 

@@ -125,6 +125,7 @@ class ManifestDraft(Record):
     method: Component | None = None
     objective: Component | None = None
     loader: Component | None = None
+    strategies: Many[Component] = ()
     hyperparameters: dict[str, JsonValue] = Field(default_factory=dict)
     seed: int | str | None = None
     dataset: Dataset | None = None

@@ -4,20 +4,23 @@ A version exists from the moment its reference is linked into ``refs/<name>/v/``
 names is durable before that, so a crash leaves either nothing visible or a complete version.
 """
 
-from collections.abc import Iterable, Mapping
+import hashlib
+from collections.abc import Collection, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from stat import S_ISREG
 
 from adapterhub_lite_registry import codec
-from adapterhub_lite_registry.blobs import BlobStore, link_into_shard
-from adapterhub_lite_registry.errors import InvalidManifestError
-from adapterhub_lite_registry.io import FileIO, parent, read_chunks
+from adapterhub_lite_registry.blobs import BlobStore, Staged, link_into_shard
+from adapterhub_lite_registry.errors import IntegrityError, InvalidManifestError
+from adapterhub_lite_registry.io import FileIO, exists, parent, read_chunks
 from adapterhub_lite_registry.layout import Layout
+from adapterhub_lite_registry.locks import PublishLock
 from adapterhub_lite_registry.manifest import FileEntry, Manifest, ManifestDraft, now
 from adapterhub_lite_registry.names import check_name, check_paths
 from adapterhub_lite_registry.refs import Ref, RefStore
+from adapterhub_lite_registry.space import Space
 from adapterhub_lite_registry.temporary import Workspace, sweep
 from adapterhub_lite_registry.versions import Version
 
@@ -67,35 +70,76 @@ class Publisher:
         self._layout = layout
         self._refs = refs
         self._blobs = BlobStore(io, layout)
+        self._lock = PublishLock(layout)
+        self._space = Space(io, layout)
 
     def publish(
         self, name: str, files: Mapping[str, Path | bytes | Source], draft: ManifestDraft
     ) -> Version:
         """Publish one version and return it; what may be wrong is checked before any writing."""
         check_name(name)
-        _check_files(files)
+        check_files(files)
         codec.encode(draft)
         sweep(self._io, self._layout.tmp)
+        self._check_space(files)
         with Workspace(self._io, self._layout.tmp) as work:
-            entries = self._store_files(files, work)
-            manifest = _complete(draft, name, entries)
-            digest = self._store_manifest(codec.encode(manifest), work)
-            number = self._commit(name, digest, work)
+            staged = {path: self._stage(source, work) for path, source in sorted(files.items())}
+            with self._lock.shared():
+                self._install(staged.values(), work)
+                entries = [_entry(path, files[path], file) for path, file in staged.items()]
+                manifest = _complete(draft, name, entries)
+                digest = self._store_manifest(codec.encode(manifest), work)
+                number = self._commit(name, digest, work)
         return Version(name, number, digest, manifest)
 
-    def _store_files(
-        self, files: Mapping[str, Path | bytes | Source], work: Workspace
-    ) -> list[FileEntry]:
-        entries = []
-        shards = set()
-        for path, given in sorted(files.items()):
-            source = given if isinstance(given, Source) else Source(given)
-            staged = self._blobs.stage(self._chunks(source.content), work)
-            shards.add(self._blobs.install(staged, work))
-            entries.append(_entry(path, source, staged.sha256, staged.size))
-        for shard in sorted(shards):
+    def adopt(self, data: bytes, manifest: Manifest, number: int) -> bool:
+        """Commit a manifest as it is, under that number; False where the number is taken.
+
+        Its blobs are in the store already; IntegrityError if one was collected meanwhile.
+        """
+        check_files([entry.path for entry in manifest.files])
+        with Workspace(self._io, self._layout.tmp) as work, self._lock.shared():
+            for entry in manifest.files:
+                if not exists(self._io, self._layout.blob(entry.sha256)):
+                    raise IntegrityError(
+                        f"{manifest.name}: {entry.path} was collected while it waited",
+                        hint="do it again, and give 'ahl gc' a grace",
+                    )
+            for shard in sorted({parent(self._layout.blob(e.sha256)) for e in manifest.files}):
+                self._io.fsync_dir(shard)  # whoever put the blobs there may not have come to it
+            digest = self._store_manifest(data, work)
+            self._refs.prepare(manifest.name)
+            return self._link(Ref(manifest.name, number, digest), work)
+
+    def store_manifest(self, data: bytes) -> None:
+        """Put a manifest into the store, where nothing refers to it yet."""
+        with Workspace(self._io, self._layout.tmp) as work:
+            self._store_manifest(data, work)
+
+    def _check_space(self, files: Mapping[str, Path | bytes | Source]) -> None:
+        """Refuse what has no room; near the limit, files are hashed to see which are new."""
+        sizes = {path: self._size(_content(given)) for path, given in files.items()}
+        needed = sum(sizes.values())
+        if not self._space.has(needed):
+            new: dict[str, int] = {}
+            for path, given in files.items():
+                hasher = hashlib.sha256()
+                for chunk in self._chunks(_content(given)):
+                    hasher.update(chunk)
+                if not exists(self._io, self._layout.blob(hasher.hexdigest())):
+                    new[hasher.hexdigest()] = sizes[path]
+            needed = sum(new.values())
+        self._space.check(needed)
+
+    def _size(self, content: Path | bytes) -> int:
+        return len(content) if isinstance(content, bytes) else self._io.stat(content).st_size
+
+    def _stage(self, given: Path | bytes | Source, work: Workspace) -> Staged:
+        return self._blobs.stage(self._chunks(_content(given)), work)
+
+    def _install(self, staged: Iterable[Staged], work: Workspace) -> None:
+        for shard in sorted({self._blobs.install(file, work) for file in staged}):
             self._io.fsync_dir(shard)
-        return entries
 
     def _chunks(self, content: Path | bytes) -> Iterable[bytes]:
         if isinstance(content, bytes):
@@ -121,14 +165,18 @@ class Publisher:
         number = max(self._refs.numbers(name), default=0)
         while True:
             number += 1
-            reference = work.write(Ref(name, number, digest).line(), mode=0o444)
-            target = self._layout.version(name, number)
-            try:
-                self._io.link(reference, target)
-            except FileExistsError:
-                continue  # another publisher was faster
-            self._make_durable(target)
-            return number
+            if self._link(Ref(name, number, digest), work):
+                return number  # else another publisher was faster
+
+    def _link(self, ref: Ref, work: Workspace) -> bool:
+        """Link a version's reference into its place; False where something lies there."""
+        target = self._layout.version(ref.name, ref.number)
+        try:
+            self._io.link(work.write(ref.line(), mode=0o444), target)
+        except FileExistsError:
+            return False
+        self._make_durable(target)
+        return True
 
     def _make_durable(self, reference: str) -> None:
         try:
@@ -140,7 +188,11 @@ class Publisher:
             raise
 
 
-def _check_files(files: Mapping[str, Path | bytes | Source]) -> None:
+def check_files(files: Collection[str]) -> None:
+    """Check the paths of a version's files: some, plain, and none that may hold a pickle.
+
+    Raises InvalidManifestError.
+    """
     if not files:
         raise InvalidManifestError("a version needs at least one file")
     check_paths(files)
@@ -152,11 +204,16 @@ def _check_files(files: Mapping[str, Path | bytes | Source]) -> None:
             )
 
 
-def _entry(path: str, source: Source, sha256: str, size: int) -> FileEntry:
+def _content(given: Path | bytes | Source) -> Path | bytes:
+    return given.content if isinstance(given, Source) else given
+
+
+def _entry(path: str, given: Path | bytes | Source, staged: Staged) -> FileEntry:
+    source = given if isinstance(given, Source) else Source(given)
     return FileEntry(
         path=path,
-        sha256=sha256,
-        size=size,
+        sha256=staged.sha256,
+        size=staged.size,
         media_type=source.media_type or _guess_media_type(path),
         role=source.role or _guess_role(path),
     )

@@ -8,7 +8,7 @@ file stays, so its number is never handed out again.
 import re
 from dataclasses import dataclass
 
-from adapterhub_lite_registry.codec import VERIFY_HINT
+from adapterhub_lite_registry.codec import FSCK_HINT
 from adapterhub_lite_registry.errors import IntegrityError, NotFoundError
 from adapterhub_lite_registry.io import FileIO, ensure_dir, exists, read_small
 from adapterhub_lite_registry.layout import Layout
@@ -42,7 +42,7 @@ def parse_ref(data: bytes, where: str) -> Ref:
     """Parse a stored reference; IntegrityError if it is not exactly one."""
     found = _LINE.fullmatch(data)
     if found is None:
-        raise IntegrityError(f"{where}: the reference is damaged", hint=VERIFY_HINT)
+        raise IntegrityError(f"{where}: the reference is damaged", hint=FSCK_HINT)
     gone, digest, name, number = found.groups()
     return Ref(name.decode(), int(number), digest.decode(), gone is not None)
 
@@ -77,7 +77,7 @@ class RefStore:
             raise self._unknown(name, number) from None
         if (ref.name, ref.number) != (name, number):
             raise IntegrityError(
-                f"{where}: the reference is that of {ref.name}@{ref.number}", hint=VERIFY_HINT
+                f"{where}: the reference is that of {ref.name}@{ref.number}", hint=FSCK_HINT
             )
         return ref
 
@@ -106,7 +106,7 @@ class RefStore:
             raise self._unknown_alias(name, alias) from None
         if ref.name != name or ref != self.read(name, ref.number):
             raise IntegrityError(
-                f"{where}: the alias does not match version {ref.number}", hint=VERIFY_HINT
+                f"{where}: the alias does not match version {ref.number}", hint=FSCK_HINT
             )
         return ref
 
@@ -119,7 +119,7 @@ class RefStore:
         return sorted(entry for entry in entries if _is_name(entry))
 
     def aliases(self, name: str) -> dict[str, int]:
-        """Return alias → number; one that is damaged is left to ``verify``."""
+        """Return alias → number; one that is damaged is left to ``fsck``."""
         found = {}
         for alias in self.alias_names(name):
             try:

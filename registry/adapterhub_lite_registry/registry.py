@@ -6,24 +6,21 @@ from pathlib import Path
 
 import platformdirs
 
-from adapterhub_lite_registry.aliases import ANY, AliasMove, AliasStore, Expected
-from adapterhub_lite_registry.catchup import CatchUp
-from adapterhub_lite_registry.errors import NotFoundError, RegistryError
+from adapterhub_lite_registry.aliases import ANY, AliasMove, Expected
+from adapterhub_lite_registry.errors import IntegrityError, NotFoundError, RegistryError
 from adapterhub_lite_registry.evaluations import EvaluationStore
+from adapterhub_lite_registry.exchange import Exchange
 from adapterhub_lite_registry.faults import guarded
-from adapterhub_lite_registry.index import Index
 from adapterhub_lite_registry.io import FileIO
-from adapterhub_lite_registry.layout import Layout, open_layout
+from adapterhub_lite_registry.layout import open_layout
 from adapterhub_lite_registry.lineage import Lineage, LineageReader
 from adapterhub_lite_registry.manifest import ManifestDraft
 from adapterhub_lite_registry.names import check_alias, check_name
 from adapterhub_lite_registry.publish import Publisher, Source
 from adapterhub_lite_registry.query import Entry, MetricCondition, Query, parse_metric
-from adapterhub_lite_registry.refs import RefStore
 from adapterhub_lite_registry.removal import RemovalPlan, Remover
-from adapterhub_lite_registry.verify import Problem, Progress, Verifier
-from adapterhub_lite_registry.versions import Version, VersionReader
-from adapterhub_lite_registry.views import Views
+from adapterhub_lite_registry.upkeep import Upkeep
+from adapterhub_lite_registry.versions import Version
 
 HOME_VARIABLE = "ADAPTERHUB_LITE_HOME"
 
@@ -34,22 +31,12 @@ def default_home() -> Path:
     return Path(chosen) if chosen else platformdirs.user_data_path("adapterhub-lite")
 
 
-class Registry:
+class Registry(Upkeep):
     """Immutable versions of adapters and models, found by name, number or alias.
 
     It holds no connection and no state but paths: share it between threads, or open it anew;
     both are cheap. Every method raises StorageError when the disk refuses.
     """
-
-    def __init__(self, home: Path, layout: Layout, io: FileIO) -> None:
-        self.home = home
-        self._io = io
-        self._layout = layout
-        self._refs = RefStore(io, layout)
-        self._reader = VersionReader(io, layout, self._refs)
-        self._aliases = AliasStore(io, layout, self._refs)
-        self._views = Views(io, layout)
-        self._index = Index(layout, CatchUp(io, layout, self._refs, self._reader))
 
     @classmethod
     @guarded("open the registry")
@@ -173,6 +160,15 @@ class Registry:
         """Remove an alias; NotFoundError if there is none, AliasConflictError as for setting."""
         self._aliases.move(name, alias, None, expected)
 
+    @guarded("roll the alias back")
+    def rollback(self, name: str, alias: str) -> AliasMove:
+        """Point an alias to where it pointed before its last move, by its log; return the move.
+
+        A second rollback undoes the first. NotFoundError if it pointed nowhere before or that
+        version was removed, AliasConflictError if somebody moves it at the same moment.
+        """
+        return self._aliases.roll_back(name, alias)
+
     @guarded("read the alias log")
     def alias_history(self, name: str, alias: str | None = None) -> list[AliasMove]:
         """Return the moves of a name's aliases, or of one of them, oldest first."""
@@ -210,18 +206,23 @@ class Registry:
     def remove(self, ref: str, *, dry_run: bool = False) -> RemovalPlan:
         """Remove a version, or only say what stands against it; its number is never reused.
 
-        InUseError if an alias points to it or a child was made from it. Its bytes stay, the
-        records of its evaluations go.
+        InUseError if an alias points to it or a child was made from it. Its bytes stay until
+        they are collected, the records of its evaluations go.
         """
-        version = self._reader.resolve(ref)
+        name, number = self._reader.locate(ref)
+        found = self._refs.live(name, number)
         children = self._index.ask(
-            lambda found: LineageReader(found, self._reader).child_refs(version.digest)
+            lambda index: LineageReader(index, self._reader).child_refs(found.digest)
         )
+        try:
+            size = self._reader.load(found).manifest.size
+        except IntegrityError:
+            size = None  # it can go all the same
         remover = Remover(self._io, self._layout, self._refs, self._aliases)
         if dry_run:
-            return remover.plan(version, children)
-        done = remover.remove(version, children)
-        self.evaluations.forget(version)
+            return remover.plan(found, size, children)
+        done = remover.remove(found, size, children)
+        self.evaluations.forget(found.digest)
         return done
 
     @property
@@ -229,31 +230,10 @@ class Registry:
         """What versions scored after they were published."""
         return EvaluationStore(self._io, self._layout)
 
-    @guarded("verify the registry")
-    def verify(self, ref: str | None = None, progress: Progress | None = None) -> list[Problem]:
-        """Read and hash everything, or all that one version needs; return what is damaged.
-
-        InvalidNameError or NotFoundError if there is no such version.
-        """
-        verifier = Verifier(self._io, self._layout, self._refs, self._reader, progress)
-        if ref is None:
-            return verifier.everything()
-        return verifier.version(*self._reader.locate(ref))
-
-    @guarded("rebuild the index")
-    def reindex(self) -> int:
-        """Build the index anew from the files; return how many versions it holds."""
-        self._index.reset()
-        return self._index.ask(lambda found: int(found.execute(_COUNT).fetchone()[0]))
-
-    @guarded("read the index")
-    def unreadable(self) -> list[Problem]:
-        """Return the versions that no search can find, because they are damaged."""
-        rows = self._index.ask(lambda found: found.execute(_DAMAGED).fetchall())
-        return [
-            Problem(self._layout.relative(self._layout.version(name, number)), damage)
-            for name, number, damage in rows
-        ]
+    @property
+    def exchange(self) -> Exchange:
+        """Bytes and manifests as they are, on their way to and from another store."""
+        return Exchange(self._io, self._layout, self._refs, self._reader)
 
     def _has_version(self, name: str) -> bool:
         try:
@@ -261,7 +241,3 @@ class Registry:
         except NotFoundError:
             return False
         return True
-
-
-_COUNT = "SELECT count(*) FROM versions"
-_DAMAGED = "SELECT name, number, damage FROM refs WHERE damage IS NOT NULL ORDER BY name, number"

@@ -2,7 +2,7 @@
 
 A stamp says what a file looked like when its bytes matched: inode, size, mtime and ctime. Any
 write changes the ctime, also one that sets the mtime back. What a stamp cannot see is a disk that
-returns other bytes than it was given: ``verify`` trusts no stamp.
+returns other bytes than it was given: ``fsck`` trusts no stamp.
 """
 
 import hashlib

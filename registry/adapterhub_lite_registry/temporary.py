@@ -8,6 +8,7 @@ from types import TracebackType
 from typing import Self
 
 from adapterhub_lite_registry.io import FileIO, remove_tree, write_new
+from adapterhub_lite_registry.walk import Tally, tally
 
 _ABANDONED_AFTER = 24 * 3600
 
@@ -52,11 +53,16 @@ class Workspace:
         self._paths.remove(path)
 
 
-def sweep(io: FileIO, folder: str) -> None:
-    """Remove what writers that were killed left behind a day ago or earlier."""
+def sweep(io: FileIO, folder: str, *, dry_run: bool = False) -> Tally:
+    """Remove what writers that were killed left behind a day ago or earlier; return how much."""
     oldest = time.time() - _ABANDONED_AFTER
+    files = size = 0
     for entry in io.listdir(folder):
         path = os.path.join(folder, entry)
         with suppress(OSError):
             if io.lstat(path).st_mtime < oldest:
-                remove_tree(io, path)
+                found = tally(io, path)
+                if not dry_run:
+                    remove_tree(io, path)
+                files, size = files + found.files, size + found.bytes
+    return Tally(files, size)

@@ -60,7 +60,7 @@ class VersionReader:
         if manifest.name != ref.name:
             raise IntegrityError(
                 f"{ref.name}@{ref.number}: the manifest is one of {manifest.name!r}",
-                hint=codec.VERIFY_HINT,
+                hint=codec.FSCK_HINT,
             )
         aliases = self._refs.aliases(ref.name)
         mine = tuple(alias for alias, number in aliases.items() if number == ref.number)
@@ -72,7 +72,7 @@ class VersionReader:
             data = read_small(self._io, self._layout.manifest(digest), codec.MAX_BYTES)
         except FileNotFoundError:
             raise IntegrityError(
-                f"{where}: the manifest {digest} is missing", hint=codec.VERIFY_HINT
+                f"{where}: the manifest {digest} is missing", hint=codec.FSCK_HINT
             ) from None
         return codec.decode(data, digest, where)
 

@@ -3,11 +3,12 @@
 import hashlib
 from collections.abc import Callable
 from pathlib import Path
+from stat import S_ISLNK
 
-from adapterhub_lite_registry.codec import VERIFY_HINT
 from adapterhub_lite_registry.errors import IntegrityError, NotFoundError, StorageError
 from adapterhub_lite_registry.io import FileIO, closing, exists, parent, read_chunks, read_small
 from adapterhub_lite_registry.layout import Layout
+from adapterhub_lite_registry.links import Links
 from adapterhub_lite_registry.manifest import FileEntry
 from adapterhub_lite_registry.names import nearest_hint
 from adapterhub_lite_registry.stamps import Stamps
@@ -24,6 +25,7 @@ class Views:
         self._io = io
         self._layout = layout
         self._stamps = Stamps(io, layout)
+        self._links = Links(io, layout)
 
     def view(self, version: Version) -> Path:
         """Return the version's folder in the store, its bytes verified.
@@ -44,14 +46,15 @@ class Views:
         Without ``link`` they are copies (clones, where the file system can), free to be edited.
         StorageError if the destination is not empty, IntegrityError if stored bytes are damaged.
         """
-        target = destination.expanduser().resolve()
+        target, files = destination.expanduser().resolve(), version.manifest.files
         self._refuse_occupied(target)
         self._make_parents(str(target.parent))
         with Workspace(self._io, str(target.parent)) as work:
             beside = work.path(prefix=f".{target.name[:100]}.")
-            self._io.rename(
-                self._build(version, beside, self._link if link else self._copy), target
-            )
+            built = self._build(version, beside, self._link if link else self._copy)
+            if any(S_ISLNK(self._io.lstat(f"{built}/{e.path}").st_mode) for e in files):
+                self._links.add(str(target), version.digest)
+            self._io.rename(built, target)
         return target
 
     def read(self, version: Version, path: str) -> bytes:
@@ -155,4 +158,6 @@ class Views:
 
 def damaged(version: Version, entry: FileEntry) -> IntegrityError:
     """Return the error for a file whose stored bytes are not those that were published."""
-    return IntegrityError(f"{version}: {entry.path} is damaged or missing", hint=VERIFY_HINT)
+    return IntegrityError(
+        f"{version}: {entry.path} is damaged or missing", hint=f"run: ahl repair {version}"
+    )

@@ -163,7 +163,7 @@ def test_a_flipped_byte_is_refused_on_load(trained: Any, ahl: Ahl, home: Path) -
     result = ahl("predict", "words", "a plum")
     assert result.code == 1
     assert "words@1" in result.err
-    assert ahl("verify").code == 1
+    assert ahl("fsck", "--read-data").code == 1
 
 
 def test_a_version_is_the_base_of_the_next(trained: Any, ahl: Ahl) -> None:

@@ -120,6 +120,52 @@ def test_adapters_become_an_adapter_that_peft_loads(merge: Ahl, home: Path, tmp_
     assert difference(logits(home, "pair-model"), logits(home, "pair")) < 1e-4
 
 
+def test_a_model_and_an_adapter_become_an_adapter(
+    merge: Ahl, ahl: Ahl, home: Path, tmp_path: Path
+) -> None:
+    """The change is dense: at full rank, with the rest saved, it is that of the merged model."""
+    recipe = tmp_path / "recipe.yml"
+    recipe.write_text(
+        f"base: {base_of(home)}\nstrategy: {{name: task_arithmetic, weight: 0.5}}\n"
+        "models: [one, whole]\nheads: keep one\noutput: {kind: adapter, rank: 32}\n"
+    )
+    refused = merge(recipe, "--name", "mixed-adapter")
+    assert refused.code == 2
+    assert "output.rest: save" in refused.err
+    told = merge(recipe, "--set", "output.rest=save", "--dry-run", "--json")
+    assert told.json["rank"] == 32
+    assert told.json["bytes_written"] > 0
+    done = merge(recipe, "--set", "output.rest=save", "--name", "mixed-adapter", "--json")
+    assert done.code == 0, done.err
+    worst = max(part["error"] for part in done.json["modules"].values())
+    assert worst < 1e-3
+    registry = api.open_registry(home / "home")
+    version = registry.resolve("mixed-adapter")
+    manifest = version.manifest
+    assert manifest.kind == "adapter"
+    assert manifest.method is not None
+    assert manifest.method.name == "lora"
+    assert manifest.base == registry.resolve("one").manifest.base
+    parents = {parent.digest for parent in manifest.parents}
+    assert parents == {registry.resolve(name).digest for name in ("one", "whole")}
+    errors: Any = manifest.hyperparameters["merge"]
+    assert max(errors["errors"].values()) == pytest.approx(worst)
+    made_by = [(part.name, part.plugin) for part in manifest.strategies]
+    assert made_by == [(name, "adapterhub-lite") for name in errors["strategies"]]
+    assert made_by
+    card = (registry.path(version) / "README.md").read_text()
+    assert f"{worst:.1e} at most" in card
+    model = merge(recipe, "--set", "output={kind: model}", "--name", "mixed-model")
+    assert model.code == 0, model.err
+    assert difference(logits(home, "mixed-model"), logits(home, "mixed-adapter")) < 1e-3
+    fresh = AutoModelForSequenceClassification.from_pretrained(base_of(home), num_labels=3)
+    with quiet_peft():
+        theirs = answers(PeftModel.from_pretrained(fresh, registry.path(version)).eval())
+    assert difference(logits(home, "mixed-adapter"), theirs) < 1e-5
+    asked = ahl("predict", "mixed-adapter", "alpha 3", "--home", home / "home", "--json")
+    assert asked.code == 0, asked.err
+
+
 def test_heads_that_differ_are_refused_unless_stated(merge: Ahl, home: Path) -> None:
     refused = merge("one", "two", "--strategy", "task_arithmetic", "--name", "mixed")
     assert refused.code == 2
@@ -178,6 +224,44 @@ def test_a_search_finds_the_better_weight_and_goes_on(
     assert "of 6 is best" in again.err
     assert (found.folder / "sweep.png").read_bytes().startswith(b"\x89PNG")
     assert not list(found.folder.glob("trial-*"))
+
+
+def test_a_search_finds_the_coefficients_of_adapters(
+    merge: Ahl, ahl: Ahl, home: Path, tmp_path: Path
+) -> None:
+    """LoraHub: few rows weigh adapters, and the result is an adapter of the same task."""
+    optuna = pytest.importorskip("optuna")
+    few = write_csv(tmp_path / "few.csv", ROWS[:6])
+    recipe = tmp_path / "recipe.yml"
+    recipe.write_text(
+        "strategy: linear-exact\nmodels: [one, two]\nheads: keep one\n"
+        "output: {kind: adapter}\nsearch:\n  data: {train: " + f"{few}}}\n  metric: log_loss\n"
+        "  trials: 3\n  sampler: cmaes\n  l1: 0.05\n"
+        "  ranges: {models.0.weight: [-1.5, 1.5], models.1.weight: [-1.5, 1.5]}\n"
+    )
+    missing = merge(recipe, "--search", "--set", "search.data.train=absent.csv", "--name", "hub")
+    assert missing.code == 2
+    assert missing.err.startswith("error: absent.csv: no such file")
+    done = merge(recipe, "--search", "--name", "hub", "--json")
+    assert done.code == 0, done.err
+    assert "of 3 is best" in done.err
+    registry = api.open_registry(home / "home")
+    manifest = registry.resolve("hub").manifest
+    assert manifest.kind == "adapter"
+    parents = {parent.digest for parent in manifest.parents}
+    assert parents == {registry.resolve(name).digest for name in ("one", "two")}
+    found = api.search_merge(recipe, registry=registry)
+    weights = [model["weight"] for model in found.recipe["models"]]
+    assert weights == [found.best.values[f"models.{n}.weight"] for n in range(2)]
+    journal = optuna.storages.journal.JournalFileBackend(str(found.folder / "trials.jsonl"))
+    storage = optuna.storages.JournalStorage(journal)
+    optuna.load_study(study_name="merge", storage=storage).ask()  # a trial that was killed
+    assert api.search_merge(recipe, registry=registry).trials == found.trials
+    scored = ahl("eval", "hub", "--data", few, "--metric", "log_loss",
+                "--home", home / "home", "--json")  # fmt: skip
+    assert scored.code == 0, scored.err
+    (metric,) = scored.json["versions"][0]["metrics"]
+    assert metric["value"] == pytest.approx(found.best.score, rel=1e-4)
 
 
 @pytest.mark.parametrize(

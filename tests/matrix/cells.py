@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from adapterhub_lite.catalogue import Catalogue
 from adapterhub_lite.testing import TINY_ROWS, write_tiny_model
+from adapterhub_lite_peft.conformance import FITTING
 
 # At the usual 0.02 a post-norm model of this size hardly tells its inputs apart.
 ENCODER: Final = {"initializer_range": 0.2}
@@ -49,24 +50,6 @@ ARCHITECTURES: Final[Mapping[str, Mapping[str, Any]]] = {
 Without dropout, so that the losses of two steps differ by what was learnt alone.
 """
 TITLES: Final = ("BERT", "RoBERTa", "DistilBERT", "GPT-2", "Llama", "T5")
-
-FITTING: Final[Mapping[str, Mapping[str, Any]]] = {
-    "adamss": {"r": 16, "num_subspaces": 2},
-    "adaption-prompt": {"adapter_len": 4},
-    "boft": {"boft_block_size": 4},
-    "c3a": {"block_size": 8},
-    "delora": {"delora_lambda": 1},
-    "fourierft": {"n_frequency": 20},
-    "miss": {"r": 8},
-    "oft": {"oft_block_size": 4},
-    "road": {"group_size": 16},
-    "shira": {"r": 4},
-    "trainable-tokens": {"token_indices": list(range(5, 40))},
-    "vblora": {"vector_length": 8, "num_vectors": 16},
-    "waveft": {"n_frequency": 20},
-    **{name: {"num_virtual_tokens": 4} for name in ("prefix", "prompt", "p-tuning", "cartridge")},
-}
-"""Parameters that fit layers 32 wide, where the methods' defaults do not."""
 
 OBJECTIVE_PARAMS: Final[Mapping[str, Mapping[str, Any]]] = {
     # its batches are drawn, so that it takes more steps to see the loss fall

@@ -13,10 +13,12 @@ from adapterhub_lite import errors
 
 EXPORTED = [
     "AdapterHubError",
+    "ComposeResult",
     "MergeResult",
     "Prediction",
     "Predictor",
     "TrainResult",
+    "compose",
     "load",
     "merge",
     "open_registry",

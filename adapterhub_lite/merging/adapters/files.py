@@ -46,7 +46,9 @@ def read_lora_folder(folder: Path, label: str) -> LoraFolder:
     adapter that is no plain LoRA, and MergeError for numbers that are not finite.
     """
     files = read_adapter_files(folder, label)
-    _refuse_others(files)
+    if reason := why_no_factors(files):
+        raise CapabilityError(reason, hint=HINT)
+    _refuse_drawn(files)
     modules: dict[str, dict[str, StoredTensor]] = {}
     saved: dict[str, torch.Tensor] = {}
     for name, tensor in files.tensors.items():
@@ -65,18 +67,23 @@ def read_lora_folder(folder: Path, label: str) -> LoraFolder:
     )
 
 
-def _refuse_others(files: AdapterFiles) -> None:
-    """Refuse what is no sum of products on the base as it is; raises CapabilityError."""
+def why_no_factors(files: AdapterFiles) -> str | None:
+    """Return why an adapter is no sum of products on the base as it is; None where it is one.
+
+    Raises CapabilityError for what is no change of weights at all.
+    """
     kind = refuse_other_kinds(files)
     if kind != "LORA":
-        raise CapabilityError(f"{files.label} is {kind}, no LoRA: it has no factors", hint=HINT)
+        return f"{files.label} is {kind}, no LoRA: it has no factors"
     if files.flag("use_dora"):
-        raise CapabilityError(
-            f"{files.label} is a DoRA: its norms depend on the base, so it has no factors alone",
-            hint=HINT,
-        )
+        return f"{files.label} is a DoRA: its norms depend on the base, so it has no factors alone"
     if files.flag("lora_bias") or files.text("bias", "none") != "none":
-        raise CapabilityError(f"{files.label} changes biases, which have no factors", hint=HINT)
+        return f"{files.label} changes biases, which have no factors"
+    return None
+
+
+def _refuse_drawn(files: AdapterFiles) -> None:
+    """Refuse factors that are no change of the base as it is; raises CapabilityError."""
     if str(files.config.get("init_lora_weights")).startswith(DRAWN):
         raise CapabilityError(
             f"{files.label} is relative to weights that its initialisation took out of its base",

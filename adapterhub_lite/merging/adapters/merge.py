@@ -5,13 +5,9 @@ Strategies of the capability ``low-rank`` merge the factors themselves; those of
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
-
-import torch
 
 from adapterhub_lite.catalogue import Catalogue
 from adapterhub_lite.errors import CapabilityError, MergeError
@@ -20,7 +16,7 @@ from adapterhub_lite.merging.adapters.heads import merge_heads
 from adapterhub_lite.merging.adapters.output import AdapterContent, AdapterType, write_lora
 from adapterhub_lite.merging.adapters.updates import FactorSource, UpdateWriter, ZeroSource
 from adapterhub_lite.merging.adapters.versions import write_version_files
-from adapterhub_lite.merging.engine import Applied, Settings, TensorJob, one_torch_thread, run_jobs
+from adapterhub_lite.merging.engine import Applied, Settings, TensorJob, in_threads, run_jobs
 from adapterhub_lite.merging.memory import check_inputs, split_params
 from adapterhub_lite.streaming.factors import Compressed, Factors, RankChoice, no_change
 from adapterhub_lite.streaming.headers import TensorShape
@@ -124,7 +120,7 @@ def write_merged(
         saved=kept.saved,
         saved_modules=kept.modules,
         embeddings=[module for module, kind in kinds.items() if kind == "embedding"],
-        targets=_targets(adapters),
+        targets=shared_targets(adapters),
         transposed=any(adapter.config.get("fan_in_fan_out") for adapter in adapters),
         task_type=_agreed(adapters, "task_type"),
         base=_agreed(adapters, "base_model_name_or_path"),
@@ -183,9 +179,7 @@ def _merge_factors(
         result: Compressed = strategy.merge_factors(parts, params, each, rank)
         return result
 
-    one_thread = partial(torch.set_num_threads, 1)
-    with one_torch_thread(), ThreadPoolExecutor(settings.threads, initializer=one_thread) as pool:
-        return dict(zip(shapes, pool.map(merge, shapes), strict=True))
+    return dict(zip(shapes, in_threads(merge, shapes, settings.threads), strict=True))
 
 
 def _merge_dense(
@@ -259,7 +253,7 @@ def _largest(adapters: Sequence[LoraFolder]) -> RankChoice:
     return RankChoice(rank=max(ranks))
 
 
-def _targets(adapters: Sequence[LoraFolder]) -> list[str]:
+def shared_targets(adapters: Sequence[LoraFolder]) -> list[str]:
     """Return how PEFT finds the modules: the ends of names that the adapters were trained with.
 
     Nothing, which stands for full names, where ends alone would find more than was trained.

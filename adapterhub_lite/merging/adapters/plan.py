@@ -2,11 +2,11 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from adapterhub_lite.catalogue import Catalogue
-from adapterhub_lite.errors import CapabilityError, RecipeError
-from adapterhub_lite.merging.adapters.files import LoraFolder, read_lora_folder
+from adapterhub_lite.errors import CapabilityError
+from adapterhub_lite.merging.adapters.files import LoraFolder, read_lora_folder, why_no_factors
 from adapterhub_lite.merging.adapters.merge import module_kinds
 from adapterhub_lite.merging.engine import Applied, Settings
 from adapterhub_lite.merging.inputs import Inputs
@@ -16,11 +16,9 @@ from adapterhub_lite.merging.parameters import Parameters, Resolved
 from adapterhub_lite.merging.plan import merge_digest
 from adapterhub_lite.merging.values import Place, Rules
 from adapterhub_lite.recipes.merge import MergeRecipe
+from adapterhub_lite.streaming.adapters.files import read_adapter_files
 from adapterhub_lite.streaming.factors import RankChoice
 from adapterhub_lite.streaming.naming import layers_of, role_of
-
-if TYPE_CHECKING:
-    from adapterhub_lite_registry import Registry
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,34 +43,64 @@ class AdapterPlan:
     @property
     def rank(self) -> RankChoice | None:
         """The rank asked for; None leaves it to the strategy, or to the largest of the inputs."""
-        asked = self.recipe.output.rank
-        if asked is None:
+        output = self.recipe.output
+        if output.rank is None and output.energy is None:
             return None
-        return RankChoice(rank=None if asked == "exact" else asked)
+        rank = None if output.rank == "exact" else output.rank
+        return RankChoice(rank=rank, energy=output.energy)
+
+
+def why_dense(recipe: MergeRecipe, catalogue: Catalogue, inputs: Inputs) -> str | None:
+    """Return why a recipe's result is no sum of its adapters' factors; None where it is one.
+
+    Raises CapabilityError for a strategy of factors that is given anything else.
+    """
+    if recipe.strategy is None:
+        return "the recipe has no strategy of its own"
+    spec = catalogue.strategy(recipe.strategy.name)
+    reason = _whole_parts(recipe) or _whole_inputs(inputs)
+    if reason is not None and "low-rank" in spec.capabilities:
+        raise CapabilityError(
+            f"{spec.name} merges the factors of LoRA adapters alone, and {reason}",
+            hint="take task_arithmetic, ties, …: they merge models and adapters of any kind",
+        )
+    if reason is None and not {"low-rank", "delta"} & set(spec.capabilities):
+        return f"{spec.name} merges whole weights, not updates of them"
+    return reason
+
+
+def _whole_parts(recipe: MergeRecipe) -> str | None:
+    """Say which part of a recipe needs whole models."""
+    fields = ("slices", "modules", "stages", "layer_scaling", "tokenizer", "chat_template")
+    if used := [field for field in fields if getattr(recipe, field)]:
+        return f"{used[0]!r} is of whole models"
+    data = any(entry.data for entry in recipe.models)
+    return "data is computed with on whole models" if data else None
+
+
+def _whole_inputs(inputs: Inputs) -> str | None:
+    for model in inputs.models:
+        if model.adapter is None:
+            return f"{model.ref} is a whole model"
+        if reason := why_no_factors(read_adapter_files(model.adapter, model.ref)):
+            return reason
+    return None if inputs.base else "the adapters have no base in common"
 
 
 def make_adapter_plan(
     recipe: MergeRecipe,
     values: Mapping[str, Any],
     catalogue: Catalogue,
-    registry: "Registry",
+    inputs: Inputs,
     settings: Settings,
 ) -> AdapterPlan:
-    """Open the adapters of a recipe, and check the strategy and its parameters for each module.
+    """Read the adapters of a recipe, and check the strategy and its parameters for each module.
 
-    Raises CapabilityError for inputs that are whole models, RecipeError for what only a whole model
-    can have.
+    For a recipe that :func:`why_dense` finds nothing in. Raises CapabilityError for adapters that
+    cannot be merged so, RecipeError for parameters.
     """
-    _refuse_model_parts(recipe)
-    inputs = Inputs(recipe, catalogue, registry)
-    whole = [model.ref for model in inputs.models if model.adapter is None]
-    if whole or inputs.base is None:
-        raise CapabilityError(
-            f"{whole[0] if whole else 'the models'} is no adapter, and the output is to be one",
-            hint="merge into a model (leave output.kind out), then: ahl extract-lora",
-        )
-    if recipe.strategy is None:
-        raise RecipeError("'strategy' is missing", field="strategy", hint="ahl strategies list")
+    assert recipe.strategy is not None, "looked at before"
+    assert inputs.base is not None, "looked at before"
     spec = catalogue.strategy(recipe.strategy.name)
     check_inputs(spec, len(recipe.models), has_base=spec.base != "unused")
     applied = Applied(spec, catalogue.implementation(spec))
@@ -105,15 +133,3 @@ def _params(parameters: Parameters, adapters: Sequence[LoraFolder]) -> dict[str,
     layers = layers_of(names)
     depths = {name: layers[name].depth if name in layers else None for name in names}
     return {name: parameters.at(Place(name, role_of(name), depths[name])) for name in names}
-
-
-def _refuse_model_parts(recipe: MergeRecipe) -> None:
-    for field in ("slices", "modules", "stages", "layer_scaling", "tokenizer", "chat_template"):
-        if getattr(recipe, field):
-            raise RecipeError(
-                f"{field!r} makes a whole model, and the output is to be an adapter", field=field
-            )
-    if any(entry.data for entry in recipe.models):
-        raise RecipeError("data makes a whole model, and the output is an adapter", field="models")
-    if any(entry.stage for entry in recipe.models):
-        raise RecipeError("an adapter is not made of stages", field="models")

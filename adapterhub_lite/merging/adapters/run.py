@@ -2,21 +2,23 @@
 
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 import yaml
 
 from adapterhub_lite.bases import resolve_base
 from adapterhub_lite.catalogue import Catalogue
-from adapterhub_lite.deployment.folders import component, manifest_base
 from adapterhub_lite.deployment.fresh import fresh_folder
-from adapterhub_lite.errors import CapabilityError, UserError
+from adapterhub_lite.errors import CapabilityError
 from adapterhub_lite.inference.artifact import read_artifact_info
 from adapterhub_lite.inference.loading import load_predictor
+from adapterhub_lite.merging.adapters.manifest import adapter_draft, approximation
 from adapterhub_lite.merging.adapters.merge import MergedAdapter, merge_factors, write_merged
 from adapterhub_lite.merging.adapters.plan import AdapterPlan
+from adapterhub_lite.merging.publishing import strategy_components
+from adapterhub_lite.merging.results import require_name
 from adapterhub_lite.training.artifact import RECIPE_FILE
-from adapterhub_lite.training.publish import INPUTS, environment, publish_folder, tensor_count
+from adapterhub_lite.training.publish import publish_folder
 
 if TYPE_CHECKING:
     from adapterhub_lite_registry import ManifestDraft, Registry, Version
@@ -35,10 +37,7 @@ def run_adapter_plan(
     if out is not None:
         with fresh_folder(out) as folder:
             return _write(plan, folder), None
-    if plan.recipe.publish is None:
-        raise UserError(
-            "the result has no place to go", hint="give a folder (--out) or a name (--name)"
-        )
+    name = require_name(plan.recipe)
     with TemporaryDirectory(prefix="adapterhub-") as work:
         folder = Path(work) / "adapter"
         merged = _write(plan, folder)
@@ -48,9 +47,9 @@ def run_adapter_plan(
                 hint="write it to a folder: --out DIR",
             )
         load_predictor(str(folder), registry, catalogue)  # what is published can be loaded
-        draft = _draft(plan, folder, catalogue, registry)
+        draft = _draft(plan, merged, folder, catalogue, registry)
         alias = plan.recipe.alias
-        return merged, publish_folder(folder, plan.recipe.publish, draft, registry, alias)
+        return merged, publish_folder(folder, name, draft, registry, alias)
 
 
 def _write(plan: AdapterPlan, folder: Path) -> MergedAdapter:
@@ -86,30 +85,26 @@ def _card(plan: AdapterPlan, merged: MergedAdapter, recipe: str) -> str:
 
 
 def _draft(
-    plan: AdapterPlan, folder: Path, catalogue: Catalogue, registry: "Registry"
+    plan: AdapterPlan,
+    merged: MergedAdapter,
+    folder: Path,
+    catalogue: Catalogue,
+    registry: "Registry",
 ) -> "ManifestDraft":
-    from adapterhub_lite_registry import ManifestDraft, Parent, Signature
+    from adapterhub_lite_registry import Parent
 
     info = read_artifact_info(folder)
     assert info.base is not None, "an adapter has a base"
-    base = resolve_base(info.base.ref, catalogue, registry)
-    told: dict[str, Any] = {"strategies": [plan.applied.spec.name]}
+    told = {"strategies": [plan.applied.spec.name], **approximation(merged.modules)}
     parents = [model.version for model in plan.opened.values() if model.version is not None]
-    return ManifestDraft(
-        kind="adapter",
-        task=info.task,
-        base=manifest_base(base),
-        method=component("method", info.method, catalogue),
-        objective=component("objective", info.objective, catalogue),
-        loader=component("loader", info.loader, catalogue),
+    return adapter_draft(
+        folder,
+        resolve_base(info.base.ref, catalogue, registry),
+        catalogue,
+        strategies=strategy_components([plan.applied.spec.name], catalogue),
         hyperparameters={"merge": told},
+        parents=[Parent(digest=version.digest, role="merged") for version in parents],
         seed=plan.recipe.seed,
-        parents=tuple(Parent(digest=version.digest, role="merged") for version in parents),
         recipe=dict(plan.values),
-        env=environment(),
         license=plan.recipe.license,
-        signature=Signature(
-            inputs=INPUTS[catalogue.objective(info.objective).rows], labels=info.head.labels
-        ),
-        tensors=tensor_count(folder),
     )

@@ -28,6 +28,7 @@ class MergeCard:
     ``values`` is the recipe as it was given, ``opened`` the models by what it calls them, ``base``
     the one that strategies took differences from; ``strategies`` are those that were applied.
     ``rows`` is what the task's objective reads, where the output has a task of ours.
+    ``approximation`` says of an adapter how well it keeps the merged change.
     """
 
     recipe: MergeRecipe
@@ -38,6 +39,12 @@ class MergeCard:
     files: FolderFiles
     rows: RowKind | None = None
     notices: Sequence[str] = ()
+    approximation: str | None = None
+
+    @property
+    def name(self) -> str:
+        """What the result is called."""
+        return self.recipe.publish or f"merged-{self.recipe.output.kind}"
 
 
 def write_card(folder: Path, card: MergeCard) -> None:
@@ -47,32 +54,34 @@ def write_card(folder: Path, card: MergeCard) -> None:
 
 def card_text(card: MergeCard) -> str:
     """Return the card as Markdown, with the metadata that the hub reads."""
-    name = card.recipe.publish or "merged-model"
     parts = [
         f"---\n{_yaml(_front_matter(card))}---",
-        f"# {name}",
+        f"# {card.name}",
         _summary(card),
         _strategies(card.strategies),
+        f"## Approximation\n\n{card.approximation}" if card.approximation else "",
         _models(card),
         _recipe(card.values),
-        _usage(card, name),
+        _usage(card),
         _notices(card),
     ]
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
 def _front_matter(card: MergeCard) -> dict[str, Any]:
-    front: dict[str, Any] = {"library_name": _library(card.files)}
+    is_adapter = card.approximation is not None
+    front: dict[str, Any] = {"library_name": "peft" if is_adapter else _library(card.files)}
     if card.recipe.license:
         front["license"] = card.recipe.license
     if card.files.info:
         task = card.files.info.task
         front["pipeline_tag"] = HUB_TASKS.get(task, task)
-    bases = [*([card.base] if card.base else []), *card.opened.values()]
+    merged = [] if is_adapter else list(card.opened.values())
+    bases = [*([card.base] if card.base else []), *merged]
     return {
         **front,
         "base_model": list(dict.fromkeys(shown_name(model) for model in bases)),
-        "base_model_relation": "merge",
+        "base_model_relation": "adapter" if is_adapter else "merge",
         "tags": ["adapterhub-lite", "merge", *(spec.name for spec in card.strategies)],
     }
 
@@ -96,6 +105,8 @@ def shown_name(model: Opened) -> str:
 def _summary(card: MergeCard) -> str:
     info = card.files.info
     what = KINDS[info.task] if info else "A model"
+    if card.approximation is not None:
+        what = f"A LoRA adapter: {what[0].lower()}{what[1:]}" if info else "A LoRA adapter"
     if info and info.head.labels:
         tags = "tags" if info.task == "token-classification" else "labels"
         what += f" with {len(info.head.labels)} {tags}"
@@ -168,10 +179,10 @@ def _recipe(values: Mapping[str, Any]) -> str:
     return f"## Recipe\n\n{fence}yaml\n{text}{fence}"
 
 
-def _usage(card: MergeCard, name: str) -> str:
+def _usage(card: MergeCard) -> str:
     if card.rows is None or card.files.info is None:
         return ""
-    ours = f"adapterhub_lite.load({json.dumps(name)}).predict({EXAMPLES[card.rows]})"
+    ours = f"adapterhub_lite.load({json.dumps(card.name)}).predict({EXAMPLES[card.rows]})"
     return f"## Use\n\n```python\nimport adapterhub_lite\n\n{ours}\n```"
 
 

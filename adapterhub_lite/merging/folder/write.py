@@ -12,8 +12,13 @@ from adapterhub_lite.merging.publishing import specs_of
 from adapterhub_lite.training.artifact import RECIPE_FILE
 
 
-def write_folder(folder: Path, plan: MergePlan, catalogue: Catalogue) -> None:
-    """Write config, tokenizer, the task's files, recipe and card beside the weights."""
+def write_folder(
+    folder: Path, plan: MergePlan, catalogue: Catalogue, *, approximation: str | None = None
+) -> None:
+    """Write config, tokenizer, the task's files, recipe and card beside the weights.
+
+    ``approximation`` says of an adapter how well it keeps the merged change.
+    """
     write_folder_files(folder, plan.files)
     text = yaml.safe_dump(dict(plan.values), sort_keys=False, allow_unicode=True)
     (folder / RECIPE_FILE).write_text(text, encoding="utf-8")
@@ -27,5 +32,6 @@ def write_folder(folder: Path, plan: MergePlan, catalogue: Catalogue) -> None:
         files=plan.files,
         rows=catalogue.objective(info.objective).rows if info else None,
         notices=plan.notices,
+        approximation=approximation,
     )
     write_card(folder, card)

@@ -171,7 +171,10 @@ def test_adapters_of_different_bases_are_refused_without_one(
     assert done.err.splitlines()[0] == (
         f"error: {adapters[1]} was trained on {models[0]}, and {adapters[0]} on {base}"
     )
-    assert ahl("diff", *adapters, "--base", base).code == 0
+    refused = ahl("diff", *adapters, "--base", base)
+    assert refused.code == 2
+    assert "--any-base" in refused.err
+    assert ahl("diff", *adapters, "--base", base, "--any-base").code == 0
 
 
 def test_an_adapters_base_that_moved_is_the_one_given(ahl: Any, tmp_path: Path, base: str) -> None:

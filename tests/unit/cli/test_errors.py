@@ -108,7 +108,7 @@ def test_an_error_without_a_message_still_has_a_line() -> None:
 
 @pytest.mark.parametrize(
     "words",
-    [("list",), ("show", "x"), ("verify",), ("predict", "x", "a text"), ("fewshot", "none.csv")],
+    [("list",), ("show", "x"), ("fsck",), ("predict", "x", "a text"), ("fewshot", "none.csv")],
 )
 def test_the_home_is_an_option_of_the_command(
     ahl: Any, monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...]

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-COLUMNS = ["name", "kind", "distribution", "version", "status", "error"]
+COLUMNS = ["name", "kind", "distribution", "version", "status", "error", "note"]
 GROUP = "adapterhub_lite.commands"
 
 METHOD = """\
@@ -45,7 +45,7 @@ def test_a_broken_plugin_is_listed_with_its_error(ahl: Any, environment: Any) ->
     table = ahl("plugins", "list")
     assert table.code == 0
     head, *lines = [line.split() for line in table.out.splitlines() if line.strip(" ─")]
-    assert head == COLUMNS
+    assert head == [*COLUMNS[:5], "remark"]
     (line,) = [line for line in lines if "acme" in line]
     assert line[:6] == ["x", "plugin", "acme", "1.0", "broken", "ModuleNotFoundError:"]
     row = listed(ahl("plugins", "list", "--json"))["acme", "x"]

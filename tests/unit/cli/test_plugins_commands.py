@@ -44,6 +44,7 @@ def test_a_command_is_listed_and_runs(ahl: Any, environment: Any) -> None:
             "version": "3.2",
             "status": "ok",
             "error": "",
+            "note": "",
         }
     }
     assert ahl("hello").out == "hello\n"

@@ -54,6 +54,8 @@ def test_what_is_written_is_read(tmp_path: Path) -> None:
         "loader_params": {},
         "head": {"kind": "none", "labels": [], "problem": ""},
         "base": None,
+        "composition": None,
+        "origins": [],
     }
 
 

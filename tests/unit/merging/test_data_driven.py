@@ -326,6 +326,28 @@ def test_entropy_is_that_of_the_predictions() -> None:
     assert float(entropy(several, logits)) == pytest.approx(3 * np.log(2) / 2)
 
 
+def test_an_adapter_comes_out_of_data_too(home: Home, tmp_path: Path) -> None:
+    base = {"base": str(home.base), "heads": "omit", "strategy": "fisher"}
+    recipe = {**base, "models": home.entries("one", "lora")}
+    states = []
+    for number, output in enumerate(({}, {"kind": "adapter", "rank": 32, "rest": "omit"})):
+        values = {**recipe, "output": output}
+        plan = plan_recipe(values, (), CATALOGUE, home.registry, 2, device="cpu")
+        run_merge(plan, CATALOGUE, home.registry, out=tmp_path / str(number))
+        states.append(read_state(tmp_path / str(number)))
+    merged, adapter = states
+    own, layers = read_state(home.base), 0
+    for name, down in adapter.items():
+        if not name.endswith("lora_A.weight"):
+            continue
+        change = adapter[name.replace("lora_A", "lora_B")] @ down
+        weight = name.removeprefix("base_model.model.").replace("lora_A.", "")
+        found = merged.get(f"bert.{weight}", merged.get(weight))
+        assert torch.allclose(own[weight] + change, found, atol=1e-5)
+        layers += 1
+    assert layers > 12
+
+
 def refusals() -> list[tuple[str, Callable[[Home], dict[str, Any]], type[UserError], str]]:
     return [
         (
@@ -398,7 +420,7 @@ def refusals() -> list[tuple[str, Callable[[Home], dict[str, Any]], type[UserErr
             "layers alone",
         ),
         (
-            "an adapter as the output",
+            "an adapter of no rank",
             lambda h: {
                 "strategy": "fisher",
                 "models": h.entries("lora", "lora"),

@@ -6,6 +6,8 @@ from typing import Any
 
 import click
 import pytest
+import torch
+from safetensors.torch import load_file
 
 from adapterhub_lite import api
 from adapterhub_lite.cli.root import cli
@@ -144,8 +146,36 @@ def test_a_model_that_is_not_there(tmp_path: Path) -> None:
         run(str(tmp_path / "nowhere"), *words)
 
 
-def test_an_adapter_is_no_fine_tuned_model(tmp_path: Path) -> None:
-    folder = write_adapter(tmp_path / "a", tiny_base(), 1)
-    words = ["--base", str(tiny_base()), "--rank", "4", "--out", str(tmp_path / "o")]
-    with pytest.raises(BaseModelError):
-        run(str(folder), *words)
+def test_an_adapter_is_extracted_from_as_the_model_that_it_makes(
+    tmp_path: Path, baked: str, home: Path
+) -> None:
+    registry = api.open_registry(home)
+    done = extract_adapter(
+        "a", str(tiny_base()), registry, CATALOGUE, RankChoice(rank=2), name="smaller"
+    )
+    assert {part.factors.rank for part in done.extraction.modules.values()} == {2}
+    assert done.version is not None
+    parents = registry.resolve("smaller").manifest.parents
+    assert [parent.digest for parent in parents] == [registry.resolve("a").digest]
+    exact = extract_adapter(
+        "a", str(tiny_base()), registry, CATALOGUE, RankChoice(rank=4), name="same"
+    )
+    assert exact.difference is not None
+    assert exact.difference < 1e-3
+    before, after = (load_predictor(ref, registry, CATALOGUE) for ref in ("a", "same"))
+    assert before.predict_proba(["a text"]) == pytest.approx(
+        after.predict_proba(["a text"]), abs=1e-3
+    )
+
+
+def test_a_pickled_model_is_extracted_from_when_it_is_asked_for(
+    model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    torch.save(load_file(model / "model.safetensors"), model / "pytorch_model.bin")
+    (model / "model.safetensors").unlink()
+    words = [str(model), "--base", str(tiny_base()), "--rank", "4", "--out", str(tmp_path / "o")]
+    with pytest.raises(CapabilityError, match="is a pickle"):
+        run(*words)
+    run(*words, "--convert-pickle")
+    assert f"note: {model} is pickled" in capsys.readouterr().err
+    adapted(tmp_path / "o", tiny_base())

@@ -20,7 +20,7 @@ from adapterhub_lite.errors import (
     UserError,
 )
 from adapterhub_lite.inference.artifact import ArtifactInfo, NeededBase, write_artifact_info
-from adapterhub_lite.merging.opening import Opened, open_model
+from adapterhub_lite.merging.opening import Allowed, Opened, open_model
 from adapterhub_lite.plugins import load_catalogue
 from adapterhub_lite.specs import Head, ResolvedBase
 from adapterhub_lite.streaming.adapters.source import AdapterSource
@@ -236,7 +236,7 @@ def test_another_base_than_it_was_trained_on_is_refused(here: Path, opening: Ope
     write_tiny_model(here / "other", "bert", seed=5, num_hidden_layers=1)
     with pytest.raises(BaseModelError, match="another base"):
         opening("./adapter", base="./other")
-    base = opening("./adapter", base="./other", any_base=True).base
+    base = opening("./adapter", base="./other", allowed=Allowed(any_base=True)).base
     assert base is not None
     assert base.folder.samefile(here / "other")
 
@@ -299,7 +299,7 @@ def bottleneck(here: Path) -> None:
 
 
 def without_peft(here: Path) -> None:
-    ours(here / "adapter", here / "base", method="other")
+    ours(here / "adapter", here / "base", method="lora")
     (here / "adapter/adapter_config.json").unlink()
 
 
@@ -310,14 +310,14 @@ REFUSED: dict[str, tuple[Callable[[Path], None], str, type[AdapterHubError], str
     "pickled": (
         rename("base/model.safetensors", "base/pytorch_model.bin"),
         "./base",
-        BaseModelError,
-        "no model.safetensors",
+        CapabilityError,
+        "pytorch_model.bin of ./base is a pickle",
     ),
     "pickled adapter": (
         rename("adapter/adapter_model.safetensors", "adapter/adapter_model.bin"),
         "./adapter",
-        BaseModelError,
-        "pickled",
+        CapabilityError,
+        "adapter_model.bin of ./adapter is a pickle",
     ),
     "config": (
         lambda here: (here / "base/config.json").write_text("[1]") and None,
@@ -332,7 +332,7 @@ REFUSED: dict[str, tuple[Callable[[Path], None], str, type[AdapterHubError], str
         "before the text",
     ),
     "bottleneck": (bottleneck, "./adapter", CapabilityError, "non-linear networks"),
-    "another method": (without_peft, "./adapter", CapabilityError, "trained by 'other'"),
+    "another method": (without_peft, "./adapter", CapabilityError, "trained by 'lora'"),
     "loha": (
         lambda here: change_config(here / "adapter", peft_type="LOHA"),
         "./adapter",

@@ -15,8 +15,9 @@ from safetensors.torch import load_file
 
 from adapterhub_lite.errors import MergeError, StorageError
 from adapterhub_lite.merging import writer as module
-from adapterhub_lite.merging.writer import JOURNAL, FolderWriter, lay_out, total_bytes
+from adapterhub_lite.merging.writer import JOURNAL, FolderWriter
 from adapterhub_lite.streaming.headers import TensorShape, read_model_headers
+from adapterhub_lite.streaming.layout import lay_out, total_bytes
 
 SHAPES = {
     "a": TensorShape("BF16", (3, 5)),

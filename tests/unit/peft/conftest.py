@@ -11,6 +11,7 @@ from adapterhub_lite.architecture import Architecture, read_architecture
 from adapterhub_lite.protocols import Attached, LoadedBase
 from adapterhub_lite.specs import Head, HeadKind, MethodSpec
 from adapterhub_lite.testing import write_tiny_model
+from adapterhub_lite.testing.models import loss_of
 from adapterhub_lite.transformer import load_transformer
 from adapterhub_lite_peft import adapterhub_methods
 from adapterhub_lite_peft.method import PeftMethod
@@ -108,17 +109,6 @@ def batch_for(kind: HeadKind, encoder_decoder: bool = False) -> dict[str, torch.
     elif encoder_decoder:
         batch["decoder_input_ids"] = tokens
     return batch
-
-
-def loss_of(model: Any, batch: Mapping[str, torch.Tensor]) -> torch.Tensor:
-    """Return the task's loss; for a bare transformer, how far its outputs are from one."""
-    output = model(**batch)
-    loss: torch.Tensor | None = getattr(output, "loss", None)
-    if loss is not None:
-        return loss
-    # a last layer norm fixes the mean square; a random direction can be learnt nevertheless
-    target = torch.linspace(-1, 1, output[0].shape[-1])
-    return (output[0] - target).pow(2).mean()
 
 
 def train(

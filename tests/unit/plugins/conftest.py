@@ -1,6 +1,10 @@
 """Plugin modules for the fake distributions that tests install."""
 
+import os
+import subprocess
+import sys
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
@@ -22,3 +26,20 @@ def plugin_source() -> PluginSource:
         return f"{HEAD}\n{offer}\n{code}\n"
 
     return write
+
+
+@pytest.fixture
+def ahl_process() -> Callable[..., "subprocess.CompletedProcess[str]"]:
+    """Run ``ahl`` as a process of its own, which finds the distributions of a folder."""
+
+    def run(*words: str, folder: Path) -> "subprocess.CompletedProcess[str]":
+        return subprocess.run(
+            [sys.executable, "-m", "adapterhub_lite", *words],
+            env={**os.environ, "PYTHONPATH": str(folder)},
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+
+    return run

@@ -76,6 +76,7 @@ def test_a_strangers_plugin_is_found(environment: Any, plugin_source: Any) -> No
             "version": "2.1",
             "status": "ok",
             "error": "",
+            "note": "",
         }
     ]
 

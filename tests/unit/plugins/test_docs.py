@@ -15,9 +15,16 @@ import pytest
 from adapterhub_lite.catalogue import KINDS, Catalogue
 from adapterhub_lite.hookspecs import HookSpecs
 from adapterhub_lite.plugins import PluginSource
-from adapterhub_lite.specs import ResolvedBase
+from adapterhub_lite.specs import TARGET_ROLES, ResolvedBase
 
 PAGE = Path(__file__).parents[3] / "docs" / "hooks.md"
+ASKED = (
+    "adapterhub_resolve_base",
+    "adapterhub_target_modules",
+    "adapterhub_run_event",
+    "adapterhub_conformance",
+)
+"""The hooks that collect nothing by name."""
 HOOKS = [name for name in vars(HookSpecs) if name.startswith("adapterhub_")]
 
 INTRODUCTION = """\
@@ -36,6 +43,16 @@ records that say what is offered, what it can do, and where its code is
 (`implementation="package.module:Class"`, imported only when it is used). Import nothing heavy in
 the module itself: every command loads it. An implementation may take any subset of a hook's
 arguments. What the code behind a spec must offer stands in `adapterhub_lite.protocols`.
+
+A module that relies on an addition to hooks, specs or protocols says from which version of the
+plugin API on it works (`adapterhub_lite.hookspecs.API_VERSION` is the one installed):
+
+```python
+adapterhub_api = 1
+```
+
+An older adapterhub-lite then refuses the plugin with a line that says so, instead of failing inside
+it. Require the release as well (`dependencies = ["adapterhub-lite>=…"]`): the line names it.
 
 `ahl plugins list` shows what was found. A plugin that fails to load, returns the wrong thing or
 misspells a hook is listed there as broken, with its error, and stops nothing else. A name that two
@@ -128,7 +145,7 @@ def test_each_example_loads_without_error(hook: str) -> None:
 
 def test_each_collecting_hook_is_a_kind_and_each_kind_a_hook() -> None:
     collecting = {name for name, _ in KINDS.values()}
-    assert set(HOOKS) - collecting == {"adapterhub_resolve_base", "adapterhub_run_event"}
+    assert set(HOOKS) - collecting == set(ASKED)
     assert collecting <= set(HOOKS)
 
 
@@ -139,6 +156,16 @@ def test_the_example_that_answers_answers() -> None:
         ResolvedBase(ref="lab:tiny", path="/srv/models/tiny", source="lab")
     )
     assert catalogue.resolve_base("minilm") is None
+
+
+def test_the_example_that_knows_an_architecture_tells_of_it() -> None:
+    module = module_of("adapterhub_target_modules")
+    catalogue = Catalogue([PluginSource("example", "example", "1.0", lambda: module)])
+    told = {role: catalogue.target_modules("distilbert", role) for role in TARGET_ROLES}
+    assert told["query-value"] == ["q_lin", "v_lin"]
+    assert told["feed-forward-output"] == ["layer.*.ffn.lin2"]
+    assert told["norm"] is None
+    assert catalogue.target_modules("bert", "query-value") is None
 
 
 def test_the_example_that_follows_a_run_follows_it(caplog: pytest.LogCaptureFixture) -> None:

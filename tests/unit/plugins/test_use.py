@@ -1,6 +1,7 @@
 """What the core does with a loaded plugin: import its code, ask it for bases, tell it events."""
 
 import sys
+from dataclasses import replace
 from types import ModuleType
 from typing import Any
 
@@ -104,7 +105,10 @@ FIRST_PARTY = [
 @pytest.mark.parametrize(("kind", "name"), FIRST_PARTY)
 def test_every_first_party_implementation_imports(kind: str, name: str) -> None:
     catalogue = load_catalogue(first_party_only=True)
-    assert catalogue.implementation(catalogue.offer(kind, name).spec) is not None
+    spec = catalogue.offer(kind, name).spec
+    if kind == "remote":
+        spec = replace(spec, requires=())  # the library of a store is fsspec's to import
+    assert catalogue.implementation(spec) is not None
 
 
 def test_the_first_answer_wins_and_none_passes_on() -> None:

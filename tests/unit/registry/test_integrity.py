@@ -22,7 +22,7 @@ def test_any_flipped_blob_is_reported_and_refused(registry, publish, flip):
     for blob in stored(registry, "blobs"):
         registry.path(version)
         flip(blob)
-        (problem,) = registry.verify()
+        (problem,) = registry.fsck(read_data=True).problems
         assert problem.path == str(blob.relative_to(registry.home))
         if blob.name in by_hash:
             path = by_hash[blob.name]
@@ -35,9 +35,9 @@ def test_any_flipped_blob_is_reported_and_refused(registry, publish, flip):
                 with pytest.raises(IntegrityError, match=f"support@1: {path}"):
                     load()
             assert not (registry.home / "out").exists()
-            assert registry.verify("support")
+            assert registry.fsck("support", read_data=True).problems
         flip(blob)
-    assert registry.verify() == []
+    assert registry.fsck(read_data=True).problems == ()
 
 
 def test_every_byte_of_manifests_and_references_counts(registry, publish, flip):
@@ -45,12 +45,15 @@ def test_every_byte_of_manifests_and_references_counts(registry, publish, flip):
     for path in stored(registry, "manifests", "refs"):
         for position in range(path.stat().st_size):
             flip(path, position)
-            problems = registry.verify()
+            problems = registry.fsck(read_data=True).problems
             assert [problem.versions for problem in problems] == [("support@1",)], position
             with pytest.raises(IntegrityError):
                 registry.resolve("support")
             flip(path, position)
-    assert registry.verify() == []
+    (left,) = registry.fsck(read_data=True).problems
+    assert left.kind == "index"
+    registry.reindex()
+    assert registry.fsck(read_data=True).problems == ()
 
 
 def test_what_nothing_refers_to_is_checked_as_well(registry, publish, flip):
@@ -58,7 +61,7 @@ def test_what_nothing_refers_to_is_checked_as_well(registry, publish, flip):
     registry.remove("support@1")
     flip(stored(registry, "blobs")[0])
     flip(stored(registry, "manifests")[0])
-    assert len(registry.verify()) == 2
+    assert len(registry.fsck(read_data=True).problems) == 2
 
 
 def test_what_is_missing_is_reported_and_refused(registry, publish):
@@ -66,7 +69,7 @@ def test_what_is_missing_is_reported_and_refused(registry, publish):
     blob = stored(registry, "blobs")[0]
     data = blob.read_bytes()
     blob.unlink()
-    (problem,) = registry.verify()
+    (problem,) = registry.fsck(read_data=True).problems
     assert "missing" in problem.message
     with pytest.raises(IntegrityError):
         registry.path(version)
@@ -84,7 +87,7 @@ def test_swapped_references_are_noticed(registry, publish):
     (folder / "00000001").rename(folder / "x")
     (folder / "00000002").rename(folder / "00000001")
     (folder / "x").rename(folder / "00000002")
-    assert len(registry.verify()) == 2
+    assert len(registry.fsck(read_data=True).problems) == 2
 
 
 def test_strangers_in_the_store_are_reported(registry, publish):
@@ -92,7 +95,7 @@ def test_strangers_in_the_store_are_reported(registry, publish):
     (registry.home / "blobs" / "sha256" / "ab" / "note.txt").write_text("x")
     for stray in ("latest", "9" * 40, "1", "00000000"):
         (registry.home / "refs" / "support" / "v" / stray).write_text("x")
-    assert len(registry.verify()) == 5
+    assert len(registry.fsck(read_data=True).problems) == 5
     assert [str(entry) for entry in registry.search()] == ["support@1"]
     assert publish().number == 2
 
@@ -193,7 +196,7 @@ def test_a_checkout_may_be_edited(registry, publish, tmp_path, files):
     for path, data in files.items():
         assert (target / path).read_bytes() == data
         (target / path).write_bytes(b"edited")
-    assert registry.verify() == []
+    assert registry.fsck(read_data=True).problems == ()
 
 
 def test_a_linked_checkout_shares_the_bytes(registry, publish, tmp_path):
@@ -231,6 +234,6 @@ def test_a_registry_of_another_format_is_left_alone(tmp_path: Path):
 def test_verify_tells_how_far_it_is(registry, publish, files):
     publish()
     steps = []
-    registry.verify(progress=lambda done, total: steps.append((done, total)))
+    registry.fsck(read_data=True, progress=lambda done, total: steps.append((done, total)))
     size = sum(len(data) for data in files.values())
     assert steps[-1] == (size, size)

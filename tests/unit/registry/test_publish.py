@@ -84,7 +84,7 @@ def test_a_damaged_blob_is_not_adopted_but_replaced(registry, publish, flip):
     again = publish("other")
     for entry in version.manifest.files:
         assert registry.read_file(again, entry.path) == registry.read_file(version, entry.path)
-    assert registry.verify() == []
+    assert registry.fsck(read_data=True).problems == ()
 
 
 def test_syncs_of_three_small_files_to_an_existing_name(tmp_path, disks, files):
@@ -143,7 +143,7 @@ def test_a_disk_that_fails_anywhere_leaves_nothing_behind(tmp_path, disks, files
         assert visible(home) == before
     assert fail_at > 20
     assert version.number == 2
-    assert Registry.open(home).verify() == []
+    assert Registry.open(home).fsck(read_data=True).problems == ()
 
 
 def test_a_new_name_survives_a_failing_disk_as_well(tmp_path, disks, files):
@@ -225,7 +225,7 @@ def test_a_shard_that_went_missing_is_made_again(registry, publish):
     for shard in (registry.home / "blobs" / "sha256").iterdir():
         shard.rmdir()
     publish()
-    assert registry.verify() == []
+    assert registry.fsck(read_data=True).problems == ()
 
 
 def _publish_many(home: Path, writer: int, count: int) -> list[int]:
@@ -243,4 +243,4 @@ def test_processes_that_race_get_every_number_once(tmp_path):
         pool.close()
         pool.join()
     assert sorted(number for some in numbers for number in some) == list(range(1, 41))
-    assert Registry.open(home).verify() == []
+    assert Registry.open(home).fsck(read_data=True).problems == ()

@@ -25,8 +25,10 @@ from sklearn.pipeline import make_pipeline
 from sklearn.svm import SVC
 
 from adapterhub_lite.errors import BaseModelError
-from adapterhub_lite_setfit import convert_worker
-from adapterhub_lite_setfit.convert import DEFAULT_LIMITS, Limits, RawHead, convert_pickle
+from adapterhub_lite.isolation import jail
+from adapterhub_lite.isolation.run import DEFAULT_LIMITS, Limits
+from adapterhub_lite_setfit import convert as conversion
+from adapterhub_lite_setfit.convert import RawHead, convert_pickle
 
 RANDOM = np.random.default_rng(0)
 X = RANDOM.normal(size=(40, 6))
@@ -181,9 +183,12 @@ def test_what_is_no_pickle_is_refused(convert: Convert) -> None:
             convert(data)
 
 
-def test_a_file_that_is_too_large_is_not_even_started_on(convert: Convert) -> None:
+def test_a_file_that_is_too_large_is_not_even_started_on(
+    convert: Convert, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(conversion, "MAX_FILE_BYTES", 2**20)
     with pytest.raises(BaseModelError, match="more than 1 MiB"):
-        convert(b"x" * 2**21, replace(DEFAULT_LIMITS, file_bytes=2**20))
+        convert(b"x" * 2**21)
 
 
 class Calls:
@@ -298,9 +303,9 @@ LOCKED = """
 import sys
 sys.path.insert(0, {folder!r})
 import ctypes, os, socket, subprocess
-import convert_worker
+import jail
 {before}
-print(convert_worker.lock(2**29, 10, 2**20))
+print(jail.lock(2**29, 10, 2**20))
 for attempt in (
     lambda: socket.socket(),
     lambda: open({marker!r}, "w"),
@@ -313,7 +318,7 @@ for attempt in (
 ):
     try:
         attempt()
-    except convert_worker.Refused as refused:
+    except jail.Refused as refused:
         print(refused)
 """
 
@@ -325,14 +330,14 @@ for attempt in (
         (
             "class NoNamespaces:\n"
             "    def __init__(self, _): self.unshare = lambda flags: -1\n"
-            "convert_worker.CDLL = NoNamespaces",
+            "jail.CDLL = NoNamespaces",
             {"sockets refused"},
         ),
     ],
 )
 def test_a_locked_process_can_do_nothing(tmp_path: Path, before: str, expected: set[str]) -> None:
     marker = tmp_path / "marker"
-    folder = str(Path(convert_worker.__file__).parent)
+    folder = str(Path(jail.__file__).parent)
     code = LOCKED.format(folder=folder, marker=str(marker), before=before)
     done = subprocess.run(
         [sys.executable, "-I", "-S", "-c", code], capture_output=True, text=True, check=True
@@ -345,10 +350,10 @@ def test_a_locked_process_can_do_nothing(tmp_path: Path, before: str, expected: 
 
 def test_a_network_namespace_has_no_way_out(tmp_path: Path) -> None:
     code = (
-        f"import sys; sys.path.insert(0, {str(Path(convert_worker.__file__).parent)!r})\n"
-        "import socket, convert_worker\n"
+        f"import sys; sys.path.insert(0, {str(Path(jail.__file__).parent)!r})\n"
+        "import socket, jail\n"
         "sys.addaudithook = lambda hook: None\n"
-        "isolation = convert_worker.lock(2**29, 10, 2**20)\n"
+        "isolation = jail.lock(2**29, 10, 2**20)\n"
         "print(isolation, *[name for _, name in socket.if_nameindex()])\n"
     )
     done = subprocess.run(
@@ -395,7 +400,7 @@ def test_the_answer_of_a_process_that_was_taken_over_is_not_believed(
     worker = tmp_path / "taken_over.py"
     written = answer + b"\n" + body
     worker.write_text(f"import sys; sys.stdout.buffer.write({written!r})")
-    monkeypatch.setattr(convert_worker, "__file__", str(worker))
+    monkeypatch.setattr(jail, "__file__", str(worker))
     with pytest.raises(BaseModelError, match="refused") as caught:
         convert(b"")
     assert caught.value.message.isprintable()
@@ -411,7 +416,7 @@ def test_the_process_sees_neither_the_folder_nor_the_environment(
         f"pathlib.Path({str(seen)!r}).write_text(json.dumps("
         "[os.listdir(), sorted(os.environ), [p for p in sys.path if 'site-packages' in p]]))\n"
     )
-    monkeypatch.setattr(convert_worker, "__file__", str(worker))
+    monkeypatch.setattr(jail, "__file__", str(worker))
     monkeypatch.setenv("SECRET", "x")
     with pytest.raises(BaseModelError):
         convert(b"")

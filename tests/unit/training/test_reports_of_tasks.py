@@ -58,7 +58,8 @@ def test_the_report_shows_what_the_task_has_and_nothing_else(lab: Any, tmp_path:
     cut = {"event": "truncated", "seed": 0, "rows": 2, "of": 6, "max_length": 8}
     events.write_text(json.dumps(cut) + "\n")
     result = result_of({"news": SCORES, "mail": SCORES})
-    write_report(tmp_path / "report.html", plan_of(lab, "full"), result, [result], events)
+    plan = plan_of(lab, "full")
+    write_report(tmp_path / "report.html", plan, result, [result], events, lab.catalogue)
     html = (tmp_path / "report.html").read_text(encoding="utf-8")
     for shown in (
         "Farthest off",

@@ -80,6 +80,11 @@ def test_the_manifest_names_the_strangers(lab: Any) -> None:
         "loader_params": {},
         "head": {"kind": "none", "labels": ["fruit", "music", "tool"], "problem": ""},
         "base": None,
+        "composition": None,
+        "origins": [
+            {"kind": kind, "name": name, "distribution": "acme-lab", "version": "2.1"}
+            for kind, name in (("method", "none"), ("objective", "majority"), ("loader", "plain"))
+        ],
     }
 
 

@@ -1,0 +1,1 @@
+"""Adapters composed: checked before anything is loaded, compared before they are published."""

@@ -1,0 +1,216 @@
+"""Mending what is damaged: bytes come back by their digest, or the loss is marked; nothing else.
+
+References come from their aliases' copies or from a source, aliases from their log, manifests and
+files from quarantine or a source. Whatever came is hashed before it takes its place. What cannot be
+had leaves its damaged bytes in quarantine and a mark with the versions that it hits, and those stay
+listed.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Protocol
+
+from adapterhub_lite_registry import codec
+from adapterhub_lite_registry.aliases import AliasStore
+from adapterhub_lite_registry.blobs import BlobStore
+from adapterhub_lite_registry.errors import AdapterHubError, IntegrityError
+from adapterhub_lite_registry.exchange import parse_manifest
+from adapterhub_lite_registry.fsck import FsckReport
+from adapterhub_lite_registry.io import FileIO, exists, parent, read_chunks, read_small
+from adapterhub_lite_registry.layout import Layout
+from adapterhub_lite_registry.locks import PublishLock
+from adapterhub_lite_registry.manifest import now
+from adapterhub_lite_registry.marks import Mark, Marks
+from adapterhub_lite_registry.names import is_digest
+from adapterhub_lite_registry.problems import Kind, Problem
+from adapterhub_lite_registry.publish import Publisher
+from adapterhub_lite_registry.quarantine import Quarantine
+from adapterhub_lite_registry.refs import Ref, RefStore, parse_ref
+from adapterhub_lite_registry.temporary import Workspace
+from adapterhub_lite_registry.versions import VersionReader
+
+_LIMIT = 256
+_MARKED = "damaged, and nothing has it: marked, and the bytes are in quarantine"
+
+
+class ByteSource(Protocol):
+    """A place that may have what is damaged here; it is believed nothing.
+
+    Every method may raise an AdapterHubError; the next place is asked then.
+    """
+
+    def read(self, sha256: str) -> Iterable[bytes]:
+        """Yield a file's bytes."""
+
+    def read_manifest(self, digest: str) -> Iterable[bytes]:
+        """Yield a manifest's bytes."""
+
+    def resolve(self, name: str, number: int) -> str | None:
+        """Return the digest of the manifest of that version."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of one problem: mended, from where, or not and why."""
+
+    problem: Problem
+    mended: bool
+    how: str
+
+
+class Repairer:
+    """Mends what a check found."""
+
+    def __init__(
+        self,
+        io: FileIO,
+        layout: Layout,
+        refs: RefStore,
+        reader: VersionReader,
+        sources: Sequence[tuple[str, ByteSource]],
+    ) -> None:
+        self._io = io
+        self._layout = layout
+        self._refs = refs
+        self._reader = reader
+        self._sources = sources
+        self._quarantine = Quarantine(io, layout)
+        self._marks = Marks(io, layout)
+        self._publisher = Publisher(io, layout, refs)
+        self._outcomes: dict[str, Outcome] = {}
+
+    def run(self, check: Callable[[], FsckReport]) -> list[Outcome]:
+        """Mend from the outside in: what a reference or a manifest names shows only then."""
+        steps: dict[Kind, Callable[[Problem], tuple[bool, str]]] = {
+            "reference": self._mend_reference,
+            "manifest": self._mend_manifest,
+            "blob": self._mend_blob,
+            "alias": self._mend_alias,
+            "index": lambda problem: (True, "the index is built anew"),
+            "other": lambda problem: (False, "nothing mends this: see its message"),
+        }
+        problems = check().problems
+        for kind, mend in steps.items():
+            mended = False
+            for problem in problems:
+                if problem.kind == kind and problem.path not in self._outcomes:
+                    outcome = Outcome(problem, *mend(problem))
+                    self._outcomes[problem.path] = outcome
+                    mended = mended or outcome.mended
+            if mended and kind in ("reference", "manifest"):
+                problems = check().problems
+        self._marks.clear()
+        return list(self._outcomes.values())
+
+    def _mend_reference(self, problem: Problem) -> tuple[bool, str]:
+        name, _, number = problem.versions[0].partition("@") if problem.versions else ("", "", "")
+        if not name:
+            return False, "nothing mends this: it is no version's"
+        for ref, origin in self._references(name, int(number)):
+            path = self._layout.version(name, int(number))
+            with Workspace(self._io, self._layout.tmp) as work:
+                self._io.rename(work.write(ref.line(), mode=0o444), path)
+            self._io.fsync_dir(parent(path))
+            return True, f"mended from {origin}"
+        return False, "damaged, and neither an alias nor a remote has it; it stays as it is"
+
+    def _references(self, name: str, number: int) -> Iterator[tuple[Ref, str]]:
+        """Yield what the reference may have been: an alias's copy, or what a source says."""
+        for alias in self._refs.alias_names(name):
+            path = self._layout.alias(name, alias)
+            try:
+                ref = parse_ref(read_small(self._io, path, _LIMIT), path)
+            except (IntegrityError, FileNotFoundError):
+                continue
+            if (ref.name, ref.number, ref.removed) == (name, number, False):
+                yield ref, f"the alias {name}@{alias}"
+        for origin, source in self._sources:
+            try:
+                digest = source.resolve(name, number)
+            except AdapterHubError:
+                continue
+            if digest is not None and is_digest(digest):
+                yield Ref(name, number, digest), origin
+
+    def _mend_manifest(self, problem: Problem) -> tuple[bool, str]:
+        if problem.sha256 is None:
+            return False, "nothing mends this: see its message"
+        digest = f"sha256:{problem.sha256}"
+        for origin, chunks in self._offers(
+            "manifest", problem.sha256, lambda source: source.read_manifest(digest)
+        ):
+            try:
+                data = b"".join(_up_to(codec.MAX_BYTES, chunks()))
+                parse_manifest(data, digest, origin)
+                self._publisher.store_manifest(data)
+            except (AdapterHubError, FileNotFoundError):
+                continue
+            return True, f"mended from {origin}"
+        return False, self._give_up(problem, "manifest", self._layout.manifest(digest))
+
+    def _mend_blob(self, problem: Problem) -> tuple[bool, str]:
+        assert problem.sha256 is not None, "a blob is known by its digest"
+        sha256 = problem.sha256
+        for origin, chunks in self._offers("blob", sha256, lambda source: source.read(sha256)):
+            try:
+                with Workspace(self._io, self._layout.tmp) as work:
+                    self._place(sha256, chunks(), work)
+            except (AdapterHubError, FileNotFoundError):
+                continue
+            return True, f"mended from {origin}"
+        return False, self._give_up(problem, "blob", self._layout.blob(sha256))
+
+    def _place(self, sha256: str, chunks: Iterable[bytes], work: Workspace) -> None:
+        blobs = BlobStore(self._io, self._layout)
+        staged = blobs.stage(chunks, work)
+        if staged.sha256 != sha256:
+            raise IntegrityError("what came is not what its hash says")
+        with PublishLock(self._layout).shared():
+            self._io.fsync_dir(blobs.install(staged, work))
+
+    def _offers(
+        self, what: str, sha256: str, ask: Callable[[ByteSource], Iterable[bytes]]
+    ) -> Iterator[tuple[str, Callable[[], Iterable[bytes]]]]:
+        """Yield where bytes may be had: from quarantine, then from each source."""
+        for name, path in self._quarantine.files():
+            if name == f"{what}-{sha256}":
+                yield "quarantine", partial(read_chunks, self._io, path)
+        for origin, source in self._sources:
+            yield origin, partial(ask, source)
+
+    def _give_up(self, problem: Problem, what: str, path: str) -> str:
+        """Mark the loss, then put the damaged bytes away; return what was done."""
+        assert problem.sha256 is not None, "only what has a digest is marked"
+        if problem.versions:
+            fields = {"sha256": problem.sha256, "reason": problem.message, "time": now()}
+            self._marks.put(
+                Mark.model_validate({"what": what, "versions": problem.versions, **fields})
+            )
+        if not exists(self._io, path):
+            return "missing, and nothing has it: marked"
+        self._quarantine.take({path: f"damaged-{what}-{problem.sha256}"})
+        return _MARKED if problem.versions else "damaged, and no version needs it: in quarantine"
+
+    def _mend_alias(self, problem: Problem) -> tuple[bool, str]:
+        """Point a damaged alias to where its log says that it pointed."""
+        _, name, _, alias = problem.path.split("/")
+        moves = AliasStore(self._io, self._layout, self._refs)
+        last = [m.after for m in moves.logged() if (m.name, m.alias) == (name, alias)][-1:]
+        if not last or last[0] is None:
+            return False, f"its log does not say where it pointed: ahl alias set {name}@N {alias}"
+        try:
+            moves.move(name, alias, last[0], None)
+        except AdapterHubError as error:
+            return False, f"it pointed to {name}@{last[0]}: {error.message}"
+        return True, f"mended from its log: {name}@{last[0]}"
+
+
+def _up_to(limit: int, chunks: Iterable[bytes]) -> Iterator[bytes]:
+    """Hand on chunks until they are more than ``limit`` bytes, which the caller will refuse."""
+    size = 0
+    for chunk in chunks:
+        yield chunk
+        size += len(chunk)
+        if size > limit:
+            return
