@@ -1,0 +1,144 @@
+"""Several adapters on one base: side by side, row by row, and none."""
+
+from copy import deepcopy
+from typing import Any, Final
+
+import torch
+
+from adapterhub_lite.heads import NEW_LAYERS
+from adapterhub_lite.testing.methods.workbench import (
+    SAME,
+    SEED,
+    Saved,
+    attach_again,
+    declared_places,
+    first_place,
+    refusals,
+    require,
+    sound_save,
+    trained_work,
+)
+from adapterhub_lite.testing.models import Place, distance, fresh_base, outputs
+from adapterhub_lite.testing.outcomes import CheckFailedError, NotApplicableError
+from adapterhub_lite.testing.sharing import needed
+from adapterhub_lite.testing.subject import Subject
+
+ADAPTERS: Final = ("default", "other")
+
+
+def check_can_be_switched_off(subject: Subject) -> None:
+    """Declaring disable, a trained model without its adapter answers as the base, to the bit.
+
+    The attached model has ``disable_adapter()``, as PEFT's models have: a context within which its
+    forward pass is the base's, with the layers of the head that the base was loaded with.
+    """
+    require(subject, "disable")
+    place = first_place(subject)
+    work = needed(trained_work, "check_loss_falls", subject, place).work
+    model: Any = work.attached.model
+    if not hasattr(model, "disable_adapter"):
+        raise CheckFailedError("the attached model has no disable_adapter()")
+    with model.disable_adapter():
+        found = outputs(model, work.batch)
+    if not torch.equal(found, work.plain):
+        raise CheckFailedError(
+            f"on {place} answers without the adapter differ from the base's by "
+            f"{distance(found, work.plain):.2g} of the largest"
+        )
+
+
+def check_several_can_be_active(subject: Subject) -> None:
+    """Declaring several-active, a stack of adapters is put on one base, and each counts.
+
+    A stack of one answers as that one, a stack of two otherwise than either: load_stack() keeps
+    them apart, each in a place of its own, and leaves their files as they were.
+    """
+    require(subject, "several-active")
+    place = first_place(subject)
+    saved = needed(sound_save, "check_saves_and_loads", subject, place)
+    alone = distance(_stacked(subject, saved, "first"), saved.trained.answered)
+    if alone > SAME:
+        raise CheckFailedError(f"on {place} a stack of one answers otherwise, by {alone:.2g}")
+    two = _stacked(subject, saved, "first", "second")
+    if distance(two, saved.trained.answered) < SAME:
+        raise CheckFailedError(f"on {place} a second adapter in the stack changes nothing")
+    last = _stacked(subject, saved, "second")
+    if distance(two, last) < SAME:
+        raise CheckFailedError(f"on {place} the first adapter in the stack changes nothing")
+    again = distance(_stacked(subject, saved, "first"), saved.trained.answered)
+    if again > SAME:
+        raise CheckFailedError(f"on {place} stacking changed an adapter's files")
+
+
+def check_rows_can_use_different_adapters(subject: Subject) -> None:
+    """Declaring mixed-batch, each row of a batch is answered by the adapter that it names.
+
+    The attached model is called with ``adapter_names``, one a row, as PEFT's models are. PEFT
+    drops the argument without a word where a method does not know it. It is tried with a head that
+    adds no layers, of which a batch would need several too.
+    """
+    require(subject, "mixed-batch")
+    place = _place_without_new_layers(subject)
+    work = attach_again(subject, place)
+    model: Any = work.attached.model
+    if not hasattr(model, "add_adapter"):
+        raise CheckFailedError("the attached model has no add_adapter()")
+    model.add_adapter(ADAPTERS[1], deepcopy(model.peft_config[ADAPTERS[0]]))
+    answers = {}
+    for number, name in enumerate(ADAPTERS):
+        model.set_adapter(name)
+        _shake(model, SEED + number)
+        answers[name] = outputs(model, work.batch)
+    rows = len(work.batch["input_ids"])
+    names = [ADAPTERS[row % 2] for row in range(rows)]
+    mixed = outputs(model, work.batch, adapter_names=names)
+    expected = torch.stack([answers[name][row] for row, name in enumerate(names)])
+    off = distance(mixed, expected)
+    if off > SAME:
+        raise CheckFailedError(
+            f"on {place} a batch of rows with different adapters differs by {off:.2g} from the "
+            "rows with one adapter each"
+        )
+
+
+def _place_without_new_layers(subject: Subject) -> Place:
+    for place in declared_places(subject):
+        if place.kind not in NEW_LAYERS and not refusals(subject, place):
+            return place
+    raise NotApplicableError("every head that it can be attached with has layers of its own")
+
+
+def _stacked(subject: Subject, saved: Saved, *names: str) -> torch.Tensor:
+    """Return what a stack answers; ``second`` is the adapter with other weights."""
+    place = saved.trained.work.place
+    folders = dict.fromkeys(names, saved.folder)
+    if "second" in names:
+        folders["second"] = subject.folder / "second"
+        if not folders["second"].exists():
+            _save_another(subject, place)
+    if reasons := list(subject.implementation.check_together(folders, "stack")):
+        raise NotApplicableError(f"its adapters cannot be stacked with {reasons[0]}")
+    stack = subject.implementation.load_stack(fresh_base(subject, place), folders, names[0])
+    return outputs(stack.model, saved.trained.work.batch)
+
+
+def _save_another(subject: Subject, place: Place) -> None:
+    """Write an adapter whose every weight is another one."""
+    work = attach_again(subject, place)
+    _shake(work.attached.model, SEED + 1)
+    (subject.folder / "second").mkdir()
+    subject.implementation.save(work.attached, subject.folder / "second")
+
+
+def _shake(model: Any, seed: int) -> None:
+    generator = torch.Generator().manual_seed(seed)
+    for value in model.parameters():
+        if value.requires_grad:
+            value.data += 0.05 * torch.randn(value.shape, generator=generator)
+
+
+CHECKS: Final = (
+    check_can_be_switched_off,
+    check_several_can_be_active,
+    check_rows_can_use_different_adapters,
+)
