@@ -6,7 +6,7 @@ PIP := $(BIN)/pip --disable-pip-version-check
 export HF_HUB_OFFLINE := 1
 export TOKENIZERS_PARALLELISM := false
 
-.PHONY: help install quickstart test lint format benchmark matrix support-matrix stress build clean
+.PHONY: help install quickstart test lint format docs reference benchmark matrix support-matrix stress build clean
 
 help: ## List the targets.
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -25,7 +25,7 @@ install: $(BIN)/ahl ## Make a virtual environment with the project in it.
 quickstart: $(BIN)/ahl ## Train, register and ask a classifier from eight examples a class.
 	BIN=$(abspath $(BIN)) sh examples/fewshot_support_tickets/quickstart.sh
 
-test: $(BIN)/pytest lint ## Check style, types and layers, and run all tests.
+test: $(BIN)/pytest lint docs ## Check style, types, layers and documentation, and run all tests.
 	$(BIN)/pytest -n 2 --dist worksteal
 
 lint: $(BIN)/pytest ## Check style, types and who imports whom.
@@ -37,6 +37,17 @@ lint: $(BIN)/pytest ## Check style, types and who imports whom.
 format: $(BIN)/pytest ## Rewrite the code in the project's format.
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+docs: $(BIN)/pytest ## Build the documentation into site/; any warning is an error.
+	@# The theme would tell of a later mkdocs, which our ranges keep out.
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
+
+reference: $(BIN)/pytest ## Write the generated pages of docs/ anew.
+	$(BIN)/python tests/unit/docs/test_cli_reference.py
+	$(BIN)/python tests/unit/docs/test_recipe_reference.py
+	$(BIN)/python tests/unit/docs/test_parts_reference.py
+	$(BIN)/python tests/unit/merging/test_docs.py
+	$(BIN)/python tests/unit/plugins/test_docs.py
 
 stress: $(BIN)/pytest ## Run the registry's stress tests in their long form.
 	STRESS=long $(BIN)/pytest tests/stress
@@ -55,4 +66,4 @@ build: $(BIN)/pytest ## Build the wheel and the source distribution into dist/.
 	$(BIN)/python -m build
 
 clean: ## Remove the virtual environment and what tools left behind.
-	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) build dist site .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
