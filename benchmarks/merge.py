@@ -146,6 +146,7 @@ def recipe(method: str, case: Case, models: Path, target: Path) -> Path:
 def measured(command: list[str], threads: int) -> Cost:
     """Run a command and return what it took; raises RuntimeError when it fails."""
     environment = {**os.environ, "OMP_NUM_THREADS": str(threads), "HF_HUB_OFFLINE": "1"}
+    environment.pop("PYTHONDONTWRITEBYTECODE", None)  # an installed program is compiled once
     with tempfile.TemporaryFile() as said:
         child = subprocess.Popen(command, env=environment, stdout=said, stderr=said)
         peak = [0]

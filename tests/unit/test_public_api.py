@@ -22,6 +22,9 @@ EXPORTED = [
     "load",
     "merge",
     "open_registry",
+    "pull",
+    "push",
+    "sync",
     "train",
 ]
 

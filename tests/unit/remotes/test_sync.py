@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 import adapterhub_lite
 from adapterhub_lite.catalogue import Catalogue
-from adapterhub_lite.cli.remotes import sync as sync_command
+from adapterhub_lite.cli.root import cli
 from adapterhub_lite.errors import IntegrityError, NotFoundError, RemoteError
 from adapterhub_lite.remotes import pull_version, push_version, sync_remote
 from adapterhub_lite.remotes.sync import compare
@@ -179,11 +179,11 @@ def test_the_command_ends_with_an_error_where_versions_differ(
     publish("other", seed=5)
     there.publish("support", {"a.txt": b"x"}, ManifestDraft(kind="adapter"))
     arguments = [f"file:{there.home}", "--home", str(here.home)]
-    done = CliRunner().invoke(sync_command, [*arguments, "--json", "--dry-run"])
+    done = CliRunner().invoke(cli, ["sync", *arguments, "--json", "--dry-run"])
     assert done.exit_code == 1
     answer = json.loads(done.stdout)
     assert (answer["conflicts"], answer["pushed"]) == (["support@1"], ["other@1"])
-    done = CliRunner().invoke(sync_command, arguments)
+    done = CliRunner().invoke(cli, ["sync", *arguments])
     assert "conflicts         support@1" in done.stdout
     assert "none was moved" in done.stderr
     assert there.names() == ["other", "support"]
