@@ -172,13 +172,12 @@ def watch(process: int, done: threading.Event, peak: list[int]) -> None:
 def family(process: int) -> list[int]:
     """Return a process and all that descend from it."""
     found = [process]
-    for file in Path(f"/proc/{process}/task").glob("*/children"):
-        try:
-            children = file.read_text().split()
-        except OSError:
-            continue
-        for child in children:
-            found += family(int(child))
+    try:
+        children = [file.read_text() for file in Path(f"/proc/{process}/task").glob("*/children")]
+    except OSError:  # it, or one of its threads, has just ended
+        return found
+    for child in " ".join(children).split():
+        found += family(int(child))
     return found
 
 

@@ -6,7 +6,7 @@ The labels of a classification set are dealt into three parts that share none. A
 trained on the first, another on the second, and the whole base on the third. Each strategy merges
 the three; the merged encoder answers each part's test rows with that part's own head, by ``ahl
 eval``. What is left is the merged accuracy over the parent's own. Strategies that use data see
-eight training rows a label.
+eight training rows a label, without their labels.
 """
 
 import argparse
@@ -15,6 +15,7 @@ import json
 import subprocess
 import sys
 import tempfile
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -71,6 +72,22 @@ def deal(file: Path, text: str, label: str, folder: Path) -> dict[str, Path]:
             own = (row for row in rows if part_of[row[label]] == part)
             writer.writerows([row[text], row[label]] for row in own)
     return files
+
+
+def few(file: Path) -> Path:
+    """Write a file's first rows of each label beside it."""
+    with file.open(encoding="utf-8", newline="") as stream:
+        rows = list(csv.DictReader(stream))
+    seen: Counter[str] = Counter()
+    target = file.with_name(f"few-{file.name}")
+    with target.open("w", encoding="utf-8", newline="") as stream:
+        writer = csv.writer(stream)
+        writer.writerow(["text", "label"])
+        for row in rows:
+            seen[row["label"]] += 1
+            if seen[row["label"]] <= SHOTS:
+                writer.writerow([row["text"], row["label"]])
+    return target
 
 
 def train(part: str, file: Path, options: argparse.Namespace, registry: Any) -> None:
@@ -137,8 +154,7 @@ class Bench:
         models: list[dict[str, Any]] = [{"ref": model} for model in PARTS]
         if "needs-data" in spec.capabilities:
             for model in models:
-                rows = str(self.training[model["ref"]])
-                model["data"] = {"train": rows, "shots": SHOTS}
+                model["data"] = {"train": str(few(self.training[model["ref"]]))}
         recipe = {
             "strategy": {"name": name, **STRATEGIES[name]},
             "models": models,
