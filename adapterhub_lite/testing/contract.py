@@ -58,7 +58,7 @@ def _methods(protocol: type) -> list[str]:
     """Return the methods of a protocol and of those that it extends, in their order."""
     names: dict[str, None] = {}
     for base in reversed(protocol.__mro__):
-        if base.__module__ == protocols.__name__:
+        if base.__module__.startswith(f"{protocols.__name__}."):
             own = (n for n, v in vars(base).items() if inspect.isfunction(v))
             names |= dict.fromkeys(n for n in own if n == "__call__" or not n.startswith("_"))
     return list(names)
