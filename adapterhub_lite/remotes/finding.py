@@ -1,7 +1,7 @@
 """Versions at a remote: which is meant, and its manifest, believed once it was checked."""
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
@@ -113,9 +113,9 @@ def read_manifest_of(remote: Remote, found: Found, where: str) -> "tuple[bytes, 
 
 def read_manifest(remote: Remote, digest: str, where: str) -> "tuple[bytes, Manifest]":
     """Return the manifest with that digest, checked; raises IntegrityError, NotFoundError."""
-    from adapterhub_lite_registry import MAX_MANIFEST, InvalidManifestError, parse_manifest
+    from adapterhub_lite_registry import MAX_MANIFEST, InvalidManifestError, at_most, parse_manifest
 
-    data = b"".join(_up_to(MAX_MANIFEST, remote.read_manifest(digest)))
+    data = b"".join(at_most(MAX_MANIFEST, remote.read_manifest(digest)))
     try:
         manifest = parse_manifest(data, digest, where)
     except InvalidManifestError as error:
@@ -123,13 +123,3 @@ def read_manifest(remote: Remote, digest: str, where: str) -> "tuple[bytes, Mani
     except IntegrityError as error:
         raise IntegrityError(error.message, hint=DAMAGED_HINT) from error
     return data, manifest
-
-
-def _up_to(limit: int, chunks: Iterable[bytes]) -> Iterator[bytes]:
-    """Hand on chunks until they are more than ``limit`` bytes, which the caller will refuse."""
-    size = 0
-    for chunk in chunks:
-        yield chunk
-        size += len(chunk)
-        if size > limit:
-            return

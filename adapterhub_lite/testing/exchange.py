@@ -2,9 +2,8 @@
 
 import csv
 import json
-import os
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import chdir, contextmanager
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -95,12 +94,8 @@ def _publish(subject: Subject, name: str, own: Mapping[str, Any]) -> None:
 def elsewhere(folder: Path) -> Iterator[None]:
     """Work in an empty folder, and find it empty afterwards; raises CheckFailedError."""
     folder.mkdir()
-    before = Path.cwd()
-    os.chdir(folder)
-    try:
+    with chdir(folder):
         yield
-    finally:
-        os.chdir(before)
     if left := files_of(folder):
         raise CheckFailedError(f"it writes into the current folder: {left[0].name}")
 

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from adapterhub_lite_registry.exchange import MAX_MANIFEST, Exchange, parse_manifest
     from adapterhub_lite_registry.fsck import FsckReport, Reading
     from adapterhub_lite_registry.gc import GcReport
-    from adapterhub_lite_registry.io import FileIO
+    from adapterhub_lite_registry.io import FileIO, at_most
     from adapterhub_lite_registry.lineage import Lineage, LineageNode
     from adapterhub_lite_registry.manifest import (
         Base,
@@ -65,6 +65,7 @@ _HOME_OF = {
     "Exchange": "exchange",
     "parse_manifest": "exchange",
     "FileIO": "io",
+    "at_most": "io",
     "Lineage": "lineage",
     "LineageNode": "lineage",
     "Base": "manifest",
@@ -136,6 +137,7 @@ __all__ = [
     "Tally",
     "Tensors",
     "Version",
+    "at_most",
     "check_alias",
     "check_name",
     "default_home",

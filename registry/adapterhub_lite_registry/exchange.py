@@ -11,7 +11,7 @@ from adapterhub_lite_registry import codec
 from adapterhub_lite_registry.blobs import BlobStore
 from adapterhub_lite_registry.errors import IntegrityError, NotFoundError
 from adapterhub_lite_registry.faults import guarded
-from adapterhub_lite_registry.io import FileIO, read_chunks, read_small
+from adapterhub_lite_registry.io import FileIO, at_most, read_chunks, read_small
 from adapterhub_lite_registry.layout import Layout
 from adapterhub_lite_registry.manifest import Manifest, Parent
 from adapterhub_lite_registry.names import check_name
@@ -60,7 +60,7 @@ class Exchange:
         if not self.has(sha256, size):
             self._space.check(size)
         with Workspace(self._io, self._layout.tmp) as work:
-            staged = self._blobs.stage(_at_most(size, chunks), work)
+            staged = self._blobs.stage(at_most(size, chunks), work)
             if (staged.sha256, staged.size) != (sha256, size):
                 raise IntegrityError(f"{staged.size:,} bytes came that do not match {sha256}")
             self._io.fsync_dir(self._blobs.install(staged, work))
@@ -124,16 +124,6 @@ def parse_manifest(data: bytes, digest: str, where: str) -> Manifest:
     if not codec.is_canonical(data):
         raise IntegrityError(f"{where}: the manifest is not in canonical form")
     return manifest
-
-
-def _at_most(size: int, chunks: Iterable[bytes]) -> Iterator[bytes]:
-    """Hand on chunks until they are more than ``size`` bytes in all; one byte more tells."""
-    left = size + 1
-    for chunk in chunks:
-        yield chunk[:left]
-        left -= len(chunk)
-        if left <= 0:
-            return
 
 
 def renamed(manifest: Manifest, digest: str, name: str) -> bytes:

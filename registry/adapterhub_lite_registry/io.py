@@ -11,7 +11,7 @@ SQLite's file, which is an index that can be thrown away, and the lock files, wh
 import errno
 import fcntl
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from stat import S_ISDIR
 from typing import TypeAlias
@@ -150,6 +150,16 @@ def read_small(io: FileIO, path: StrPath, limit: int) -> bytes:
             parts.append(chunk)
             left -= len(chunk)
     return b"".join(parts)
+
+
+def at_most(size: int, chunks: Iterable[bytes]) -> Iterator[bytes]:
+    """Hand on chunks until they are more than ``size`` bytes in all; one byte more tells."""
+    left = size + 1
+    for chunk in chunks:
+        yield chunk[:left]
+        left -= len(chunk)
+        if left <= 0:
+            return
 
 
 def write_new(io: FileIO, path: StrPath, data: bytes, *, mode: int = 0o644) -> None:

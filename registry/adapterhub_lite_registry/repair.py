@@ -17,7 +17,7 @@ from adapterhub_lite_registry.blobs import BlobStore
 from adapterhub_lite_registry.errors import AdapterHubError, IntegrityError
 from adapterhub_lite_registry.exchange import parse_manifest
 from adapterhub_lite_registry.fsck import FsckReport
-from adapterhub_lite_registry.io import FileIO, exists, parent, read_chunks, read_small
+from adapterhub_lite_registry.io import FileIO, at_most, exists, parent, read_chunks, read_small
 from adapterhub_lite_registry.layout import Layout
 from adapterhub_lite_registry.locks import PublishLock
 from adapterhub_lite_registry.manifest import now
@@ -141,7 +141,7 @@ class Repairer:
             "manifest", problem.sha256, lambda source: source.read_manifest(digest)
         ):
             try:
-                data = b"".join(_up_to(codec.MAX_BYTES, chunks()))
+                data = b"".join(at_most(codec.MAX_BYTES, chunks()))
                 parse_manifest(data, digest, origin)
                 self._publisher.store_manifest(data)
             except (AdapterHubError, FileNotFoundError):
@@ -204,13 +204,3 @@ class Repairer:
         except AdapterHubError as error:
             return False, f"it pointed to {name}@{last[0]}: {error.message}"
         return True, f"mended from its log: {name}@{last[0]}"
-
-
-def _up_to(limit: int, chunks: Iterable[bytes]) -> Iterator[bytes]:
-    """Hand on chunks until they are more than ``limit`` bytes, which the caller will refuse."""
-    size = 0
-    for chunk in chunks:
-        yield chunk
-        size += len(chunk)
-        if size > limit:
-            return

@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from adapterhub_lite.catalogue import Catalogue
 from adapterhub_lite.testing import TINY_ROWS, write_tiny_model
+from adapterhub_lite.testing.models import MODELS
 from adapterhub_lite_peft.conformance import FITTING
 
 # At the usual 0.02 a post-norm model of this size hardly tells its inputs apart.
@@ -35,15 +36,7 @@ ARCHITECTURES: Final[Mapping[str, Mapping[str, Any]]] = {
         "attn_pdrop": 0.0,
     },
     "llama": {"initializer_range": 0.2},
-    "t5": {
-        "d_model": 32,
-        "d_kv": 8,
-        "d_ff": 64,
-        "num_layers": 3,
-        "num_heads": 4,
-        "dropout_rate": 0.0,
-        "classifier_dropout": 0.0,
-    },
+    "t5": MODELS["encoder-decoder"][1],
 }
 """Model type → its config, beside the sizes of every tiny model; 32 wide, 3 layers.
 

@@ -1,9 +1,8 @@
 """The support matrix: what a plan says of every cell, as a page of Markdown."""
 
-import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import chdir
 from pathlib import Path
 from typing import Final
 
@@ -69,7 +68,7 @@ def reason(bench: Bench, cell: Cell, catalogue: Catalogue, registry: Registry) -
 
     What the table tells is left out: the method's name, and the hint which methods work.
     """
-    with _inside(bench.folder):
+    with chdir(bench.folder):
         try:
             api.plan(bench.recipe(cell, absolute=False), registry=registry, catalogue=catalogue)
         except AdapterHubError as error:
@@ -122,14 +121,3 @@ def _row(
         why = said[variant.name, architecture]
         marks.append(str(numbers.setdefault(why, len(numbers) + 1)) if why else WORKS)
     return f"| {variant.title} | {' | '.join(marks)} |"
-
-
-@contextmanager
-def _inside(folder: Path) -> Iterator[None]:
-    """Work in a folder, so that messages name bases by their bare names."""
-    before = Path.cwd()
-    os.chdir(folder)
-    try:
-        yield
-    finally:
-        os.chdir(before)
