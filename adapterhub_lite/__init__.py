@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from adapterhub_lite.api import compose, load, merge, open_registry, train
     from adapterhub_lite.composition.run import ComposeResult
     from adapterhub_lite.errors import AdapterHubError
-    from adapterhub_lite.inference import Predictor
+    from adapterhub_lite.inference.predictor import Predictor
     from adapterhub_lite.merging.results import MergeResult
     from adapterhub_lite.predictions import Prediction
     from adapterhub_lite.remotes.api import pull, push, sync
@@ -21,7 +21,7 @@ _MODULES = {
     "ComposeResult": "adapterhub_lite.composition.run",
     "MergeResult": "adapterhub_lite.merging.results",
     "Prediction": "adapterhub_lite.predictions",
-    "Predictor": "adapterhub_lite.inference",
+    "Predictor": "adapterhub_lite.inference.predictor",
     "TrainResult": "adapterhub_lite.training.results",
     "compose": "adapterhub_lite.api",
     "load": "adapterhub_lite.api",

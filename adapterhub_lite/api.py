@@ -10,7 +10,7 @@ from adapterhub_lite.plugins import get_catalogue
 if TYPE_CHECKING:
     from adapterhub_lite.composition.plan import ComposePlan
     from adapterhub_lite.composition.run import ComposeResult
-    from adapterhub_lite.inference import Predictor
+    from adapterhub_lite.inference.predictor import Predictor
     from adapterhub_lite.merging.adapters.plan import AdapterPlan
     from adapterhub_lite.merging.plan import MergePlan
     from adapterhub_lite.merging.results import MergeResult

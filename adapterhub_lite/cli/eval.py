@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from adapterhub_lite.catalogue import Catalogue
     from adapterhub_lite.data.table import RowSet
     from adapterhub_lite.evaluation import Comparison, Evaluation
-    from adapterhub_lite.inference import Predictor
+    from adapterhub_lite.inference.predictor import Predictor
     from adapterhub_lite.scoring import Scored
     from adapterhub_lite.specs import ObjectiveSpec, Task
     from adapterhub_lite_registry import Registry

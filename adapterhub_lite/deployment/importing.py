@@ -12,7 +12,7 @@ from adapterhub_lite.deployment.choices import ImportChoices, import_options
 from adapterhub_lite.deployment.folders import component, manifest_base
 from adapterhub_lite.deployment.recognising import recognise
 from adapterhub_lite.errors import PluginError, SelfTestError
-from adapterhub_lite.inference import Predictor
+from adapterhub_lite.inference.predictor import Predictor
 from adapterhub_lite.inference.artifact import (
     ArtifactInfo,
     read_artifact_info,

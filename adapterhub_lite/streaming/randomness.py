@@ -5,6 +5,7 @@ from typing import Final
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 LEVELS: Final = 65536
 """How many values a draw can have: probabilities are multiples of one over this."""
@@ -24,13 +25,16 @@ def draws(key: int, start: int, stop: int) -> torch.Tensor:
     PCG64DXSM, numpy's choice for parallel streams: it jumps to any place, at half of Philox's cost.
     16 bits a draw.
     """
+    return torch.from_numpy(_drawn(key, start, stop).astype(np.float32))
+
+
+def _drawn(key: int, start: int, stop: int) -> NDArray[np.uint16]:
     first = start // PER_WORD
     words = -(-stop // PER_WORD) - first
-    generator = np.random.PCG64DXSM(key).advance(first)
-    raw = generator.random_raw(words)
+    raw = np.random.PCG64DXSM(key).advance(first).random_raw(words)
     skipped = start - first * PER_WORD
-    drawn = raw.astype("<u8", copy=False).view("<u2")[skipped : skipped + stop - start]
-    return torch.from_numpy(drawn.astype(np.float32))
+    drawn: NDArray[np.uint16] = raw.astype("<u8", copy=False).view("<u2")
+    return drawn[skipped : skipped + stop - start]
 
 
 def resolved(probability: float) -> float:
@@ -40,4 +44,5 @@ def resolved(probability: float) -> float:
 
 def keep_mask(key: int, start: int, stop: int, probability: float) -> torch.Tensor:
     """Return 1.0 with that probability (as :func:`resolved`), else 0.0, for each place."""
-    return draws(key, start, stop).lt_(round(probability * LEVELS))
+    kept = _drawn(key, start, stop) < round(probability * LEVELS)
+    return torch.from_numpy(kept.view(np.uint8)).to(torch.float32)

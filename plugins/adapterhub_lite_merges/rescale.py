@@ -18,23 +18,23 @@ BLOCK: Final = 256
 
 
 class NormOf:
-    """The norm of numbers that come in chunks; where the chunks end does not show."""
+    """The norm of magnitudes that come in chunks; where the chunks end does not show."""
 
     def __init__(self, norm: Norm) -> None:
         self._norm = norm
         self._total = 0.0
         self._rest = torch.empty(0)
 
-    def add(self, values: torch.Tensor) -> None:
-        """Take the next numbers."""
+    def add(self, magnitudes: torch.Tensor) -> None:
+        """Take the next ones."""
         if self._norm == "linf":
-            self._total = max(self._total, float(values.abs().max()))
+            self._total = max(self._total, float(magnitudes.max()))
         elif self._norm == "l2":
-            self._total += float(values.double().square_().sum())
+            self._total += float(magnitudes.double().square_().sum())
         else:
-            self._add_magnitudes(values.abs().view(-1))
+            self._add_blocks(magnitudes.view(-1))
 
-    def _add_magnitudes(self, magnitudes: torch.Tensor) -> None:
+    def _add_blocks(self, magnitudes: torch.Tensor) -> None:
         """Sum blocks of the tensor in float32 and those in float64: twice as fast as all in it."""
         if self._rest.numel():
             magnitudes = torch.cat([self._rest, magnitudes])
@@ -80,9 +80,10 @@ def restoring_norm(
     before, after = ([NormOf(norm) for _ in sparsifiers] for _ in range(2))
     for chunk in tensor.chunks(rows=rows):
         for number, keep in enumerate(sparsifiers):
-            delta = chunk.delta(number)
-            before[number].add(delta)
-            kept = keep(chunk, delta)
+            # What is kept depends on magnitudes and draws alone, so signs can wait for the merge.
+            magnitudes = chunk.delta(number).abs_()
+            before[number].add(magnitudes)
+            kept = keep(chunk, magnitudes)
             after[number].add(kept)
             replays[number].record(kept)
     factors = [

@@ -14,7 +14,8 @@ from adapterhub_lite.streaming.tensors import Chunk, MergeTensor
 Sparsifier = Callable[[Chunk, torch.Tensor], torch.Tensor]
 """Returns a chunk's task vector with what is dropped set to 0, and may overwrite the one it got.
 
-It is called once for each chunk of a tensor, in their order.
+It is called once for each chunk of a tensor, in their order. Magnitudes and draws decide what is
+kept, never a sign.
 """
 
 

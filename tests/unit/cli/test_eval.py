@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from adapterhub_lite.data.examples import Examples
 from adapterhub_lite.data.table import RowSet
-from adapterhub_lite.inference import Predictor
+from adapterhub_lite.inference.predictor import Predictor
 from adapterhub_lite.scoring import ProbabilityScorer, Scored
 from adapterhub_lite_registry import ManifestDraft, Registry, Version
 from adapterhub_lite_registry.evaluations import EvaluationStore

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from adapterhub_lite.data.table import RowSet
 from adapterhub_lite.errors import CapabilityError
-from adapterhub_lite.inference import Predictor
+from adapterhub_lite.inference.predictor import Predictor
 from adapterhub_lite.predictions import Classified, Embedded, Generated, Prediction, Tagged, Valued
 from adapterhub_lite.scoring import ProbabilityScorer, Scored
 from adapterhub_lite.specs import RowKind, Task

@@ -11,7 +11,7 @@ import pytest
 from numpy.typing import NDArray
 
 from adapterhub_lite import api
-from adapterhub_lite.inference import Predictor
+from adapterhub_lite.inference.predictor import Predictor
 from adapterhub_lite.plugins import get_catalogue
 from adapterhub_lite.scoring import ProbabilityScorer
 from adapterhub_lite.testing import TINY_ROWS, write_tiny_model
