@@ -6,7 +6,8 @@ The labels of a classification set are dealt into three parts that share none. A
 trained on the first, another on the second, and the whole base on the third. Each strategy merges
 the three; the merged encoder answers each part's test rows with that part's own head, by ``ahl
 eval``. What is left is the merged accuracy over the parent's own. Strategies that use data see
-eight training rows a label, without their labels.
+eight training rows a label, without their labels. Those of two models merge a LoRA and the whole
+model, the first being the base where there has to be one; those of LoRAs merge the two LoRAs.
 """
 
 import argparse
@@ -54,7 +55,26 @@ STRATEGIES: dict[str, dict[str, Any]] = {
     "fisher": {},
     "regmean": {},
     "adamerging": {},
+    "slerp": {"t": 0.5},
+    "nuslerp": {},
+    "nearswap": {"t": 0.01},
+    "arcee_fusion": {},
+    "cat": {},
+    "svd": {},
+    "linear-exact": {},
+    "knots": {},
 }
+PAIR = ("lora-a", "full-c")
+LORAS = ("lora-a", "lora-b")
+AMONG = {
+    **dict.fromkeys(("slerp", "nuslerp", "nearswap", "arcee_fusion"), PAIR),
+    **dict.fromkeys(("cat", "svd", "linear-exact", "knots"), LORAS),
+}
+"""Whom a strategy merges that does not take all three."""
+BASE_FIRST = ("nearswap", "arcee_fusion")
+"""Strategies that move the base towards one other model."""
+NO_BASE = ("slerp",)
+"""Strategies that would take a base as one of the models."""
 SHOTS = 8
 
 
@@ -131,27 +151,29 @@ class Bench:
         self.training = deal(options.train, options.text, options.label, work)
         self._test = deal(options.test, options.text, options.label, work)
 
-    def alone(self) -> list[float]:
+    def alone(self) -> dict[str, float]:
         """Train the parents that are not there yet, and return each one's own accuracy."""
         for part in PARTS:
             if part not in self.registry.names():
                 print(f"training {part}", file=sys.stderr, flush=True)
                 train(part, self.training[part], self.options, self.registry)
-        return [accuracy(part, self._test[part], self.home) for part in PARTS]
+        return {part: accuracy(part, self._test[part], self.home) for part in PARTS}
 
-    def merged(self, name: str) -> list[float]:
-        """Merge by one strategy and return each part's accuracy, with its own head."""
-        found = []
-        for part in PARTS:
+    def merged(self, name: str) -> dict[str, float]:
+        """Merge by one strategy and return each merged part's accuracy, with its own head."""
+        found = {}
+        for part in AMONG.get(name, PARTS):
             with tempfile.TemporaryDirectory() as work:
                 out = Path(work) / "merged"
                 adapterhub_lite.merge(self._recipe(name, part), out=out, registry=self.registry)
-                found.append(accuracy(str(out), self._test[part], self.home))
+                found[part] = accuracy(str(out), self._test[part], self.home)
         return found
 
     def _recipe(self, name: str, part: str) -> dict[str, Any]:
         spec = self._catalogue.strategy(name)
-        models: list[dict[str, Any]] = [{"ref": model} for model in PARTS]
+        among = AMONG.get(name, PARTS)
+        base = among[0] if name in BASE_FIRST else self.options.base
+        models: list[dict[str, Any]] = [{"ref": model} for model in among if model != base]
         if "needs-data" in spec.capabilities:
             for model in models:
                 model["data"] = {"train": str(few(self.training[model["ref"]]))}
@@ -160,7 +182,16 @@ class Bench:
             "models": models,
             "heads": f"keep {part}",
         }
-        return recipe if spec.base == "unused" else {**recipe, "base": self.options.base}
+        if among == LORAS:
+            return {**recipe, "output": {"kind": "adapter"}}
+        return recipe if spec.base == "unused" or name in NO_BASE else {**recipe, "base": base}
+
+
+def row(name: str, found: dict[str, float], alone: dict[str, float]) -> str:
+    """Return a line of the table: accuracies, and what is left of the merged parents' own."""
+    figures = [f"{found[part]:.3f}" if part in found else "" for part in PARTS]
+    kept = sum(value / alone[part] for part, value in found.items()) / len(found)
+    return f"| {name} | {' | '.join(figures)} | {100 * kept:.0f} % |"
 
 
 def main() -> None:
@@ -182,13 +213,11 @@ def main() -> None:
     alone = bench.alone()
     print(f"| strategy | {' | '.join(PARTS)} | kept, mean |")
     print("|---|---|---|---|---|")
-    print(f"| (each alone) | {' | '.join(f'{value:.3f}' for value in alone)} | 100 % |", flush=True)
+    print(row("(each alone)", alone, alone), flush=True)
     rows = {"alone": alone}
     for name in options.strategies:
         rows[name] = bench.merged(name)
-        kept = sum(new / old for new, old in zip(rows[name], alone, strict=True)) / len(PARTS)
-        figures = " | ".join(f"{value:.3f}" for value in rows[name])
-        print(f"| {name} | {figures} | {100 * kept:.0f} % |", flush=True)
+        print(row(name, rows[name], alone), flush=True)
     if options.out:
         options.out.write_text(json.dumps(rows, indent=2) + "\n")
 

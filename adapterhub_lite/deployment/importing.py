@@ -12,7 +12,6 @@ from adapterhub_lite.deployment.choices import ImportChoices, import_options
 from adapterhub_lite.deployment.folders import component, manifest_base
 from adapterhub_lite.deployment.recognising import recognise
 from adapterhub_lite.errors import PluginError, SelfTestError
-from adapterhub_lite.inference.predictor import Predictor
 from adapterhub_lite.inference.artifact import (
     ArtifactInfo,
     read_artifact_info,
@@ -20,6 +19,7 @@ from adapterhub_lite.inference.artifact import (
 )
 from adapterhub_lite.inference.loading import find_base, load_model, load_predictor
 from adapterhub_lite.inference.origins import origins_of
+from adapterhub_lite.inference.predictor import Predictor
 from adapterhub_lite.predictions import Embedded, Prediction, Valued
 from adapterhub_lite.protocols import Outcome
 from adapterhub_lite.recipes import validate

@@ -5,7 +5,7 @@ import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from filelock import FileLock, Timeout
 
@@ -19,6 +19,7 @@ from adapterhub_lite.merging.folder.write import write_folder
 from adapterhub_lite.merging.plan import MergePlan
 from adapterhub_lite.merging.publishing import draft_of
 from adapterhub_lite.merging.results import MergeResult, require_name
+from adapterhub_lite.merging.space import require_space
 from adapterhub_lite.merging.writer import FolderWriter
 from adapterhub_lite.recipes.merge import parse_size
 from adapterhub_lite.streaming.headers import read_model_headers
@@ -26,9 +27,6 @@ from adapterhub_lite.streaming.layout import lay_out, total_bytes
 
 if TYPE_CHECKING:
     from adapterhub_lite_registry import Registry, Version
-
-SPARE_BYTES: Final = 64 * 2**20
-"""Room that is left on the disk, for config, tokenizer and the registry's own files."""
 
 Progress = Callable[[int, int], None]
 """Called with the bytes of the output that are merged, and all of them."""
@@ -123,14 +121,9 @@ def _alone(place: Path) -> Iterator[None]:
 
 
 def _require_space(plan: MergePlan, place: Path) -> None:
-    needed = total_bytes(lay_out(plan.shapes, _shard_bytes(plan))) + SPARE_BYTES
+    size = total_bytes(lay_out(plan.shapes, _shard_bytes(plan)))
     begun = sum(file.stat().st_blocks * 512 for file in place.glob("*") if file.is_file())
-    free = shutil.disk_usage(place.parent).free
-    if needed - begun > free:
-        raise StorageError(
-            f"the result takes {needed / 1e9:.2f} GB, and {place.parent} has {free / 1e9:.2f} GB",
-            hint="free some space, write to another disk, or take a smaller output.dtype",
-        )
+    require_space(size, place.parent, begun=begun)
 
 
 def _shard_bytes(plan: MergePlan) -> int:

@@ -16,6 +16,7 @@ import torch
 
 from adapterhub_lite.errors import MergeError
 from adapterhub_lite.merging.output import rounded
+from adapterhub_lite.merging.space import require_space
 from adapterhub_lite.streaming.adapters.files import BEFORE, CONFIG, WEIGHTS
 from adapterhub_lite.streaming.factors import Factors
 
@@ -54,7 +55,7 @@ def write_lora(folder: Path, content: AdapterContent, dtype: AdapterType = "floa
     """Write ``adapter_config.json`` and ``adapter_model.safetensors`` into ``folder``.
 
     Modules that are replaced whole stay in 32 bits. Raises MergeError when there is nothing to
-    write, or a number does not fit ``dtype``.
+    write, or a number does not fit ``dtype``, and StorageError when the disk is too small.
     """
     from safetensors.torch import save_file
 
@@ -76,6 +77,7 @@ def write_lora(folder: Path, content: AdapterContent, dtype: AdapterType = "floa
     state |= {f"{BEFORE}{name}": values.clone() for name, values in content.saved.items()}
     folder.mkdir(parents=True, exist_ok=True)
     contiguous = {name: state[name].contiguous() for name in sorted(state)}
+    require_space(sum(values.nbytes for values in contiguous.values()), folder)
     save_file(contiguous, folder / WEIGHTS, metadata={"format": "pt"})
     config = _config(content, {name: part.rank for name, part in factors.items()})
     text = json.dumps(config, indent=2, sort_keys=True) + "\n"

@@ -16,6 +16,7 @@ import adapterhub_lite
 from adapterhub_lite import api
 from adapterhub_lite.errors import MergeError, StorageError, UserError
 from adapterhub_lite.merging import run as module
+from adapterhub_lite.merging import space
 from adapterhub_lite.merging.plan import MergePlan
 from tests.unit.merging.models import doubles, read_state, write_model
 
@@ -153,13 +154,15 @@ def test_a_broken_input_is_named_and_nothing_is_left(
     assert leftovers(tmp_path) == []
 
 
+@pytest.mark.parametrize("output", [{}, {"kind": "adapter", "rank": 2, "rest": "omit"}])
 def test_a_disk_too_small_is_told_before_a_byte_is_written(
-    models: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    models: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, output: dict[str, Any]
 ) -> None:
     usage = namedtuple("usage", "total used free")
-    monkeypatch.setattr(module.shutil, "disk_usage", lambda _: usage(10**9, 10**9, 10**6))
+    monkeypatch.setattr(space.shutil, "disk_usage", lambda _: usage(10**9, 10**9, 10**6))
+    recipe = {"strategy": "linear", "base": models[0], "models": models, "output": output}
     with pytest.raises(StorageError, match="the result takes"):
-        adapterhub_lite.merge({"strategy": "linear", "models": models}, out=tmp_path / "out")
+        adapterhub_lite.merge(recipe, out=tmp_path / "out")
     assert leftovers(tmp_path) == []
 
 
