@@ -1,6 +1,7 @@
 """What every test has: a home of its own, no network, and distributions made on the spot."""
 
 import importlib
+import itertools
 import os
 import sys
 from collections.abc import Iterator, Mapping
@@ -19,10 +20,18 @@ settings.register_profile("patient", deadline=None)
 settings.load_profile("patient")
 
 
+@pytest.fixture(scope="session")
+def homes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Count folders by itself: ``mktemp`` lists all there are to find the next number."""
+    place = tmp_path_factory.mktemp("homes")
+    return (place / str(number) for number in itertools.count())
+
+
 @pytest.fixture(autouse=True)
-def home(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
+def home(homes: Iterator[Path], monkeypatch: pytest.MonkeyPatch) -> Path:
     """Give the test a registry home of its own, for subprocesses too."""
-    place = tmp_path_factory.mktemp("home")
+    place = next(homes)
+    place.mkdir()
     monkeypatch.setenv("ADAPTERHUB_LITE_HOME", str(place))
     monkeypatch.setenv("ADAPTERHUB_LITE_CONFIG", str(place / "config"))
     monkeypatch.delenv("ADAPTERHUB_LITE_PLUGINS", raising=False)

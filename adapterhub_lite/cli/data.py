@@ -13,6 +13,7 @@ from adapterhub_lite.cli.common import (
     shared_options,
 )
 from adapterhub_lite.specs import RowKind
+from adapterhub_lite.wording import counted
 
 if TYPE_CHECKING:
     from adapterhub_lite.data.loading import LoadedData
@@ -204,13 +205,13 @@ def _summary_cells(name: str, summary: "SetSummary", report: "DataReport") -> di
         if values
         else "none",
         "words a text": f"median {words.median}, 95 % up to {words.most}, longest {words.longest}",
-        "normalised": _counted(summary.normalised, "row"),
+        "normalised": counted(summary.normalised, "row"),
     }
 
 
 def _finding_cells(finding: "Finding") -> list[object]:
     mark = "error: " if finding.severity == "error" else ""
-    count = _counted(finding.count, finding.unit)
+    count = counted(finding.count, finding.unit)
     return [finding.where, f"{mark}{finding.reason}", count, finding.detail]
 
 
@@ -243,13 +244,8 @@ def _verdict(report: "DataReport") -> str:
         reasons = "; ".join(f"{e.where}: {e.reason}, {e.detail}" for e in report.errors)
         return f"cannot be trained on: {reasons}"
     train = report.train
-    rows = _counted(train.usable, "row")
+    rows = counted(train.usable, "row")
     if train.classes:
-        rows += f" in {_counted(len(train.classes), 'class')}"
-    warnings = _counted(len(report.findings), "warning") if report.findings else "nothing wrong"
+        rows += f" in {counted(len(train.classes), 'class')}"
+    warnings = counted(len(report.findings), "warning") if report.findings else "nothing wrong"
     return f"can be trained on: {rows}, {warnings}"
-
-
-def _counted(number: int, unit: str) -> str:
-    plural = "es" if unit.endswith("s") else "s"
-    return f"{number} {unit}{'' if number == 1 else plural}"

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from adapterhub_lite.cli.common import emit_json, print_table
+from adapterhub_lite.wording import counted
 
 if TYPE_CHECKING:
     from adapterhub_lite.cli.eval import Results, VersionScores
@@ -39,7 +40,7 @@ def results_json(results: "Results") -> None:
 def print_results(results: "Results") -> None:
     """Print the metrics of one version, or of two side by side, and what was confused."""
     names = " and ".join(version.name for version in results.versions)
-    click.echo(f"{names} on {results.source}: {len(results.rows)} rows, {results.task}")
+    click.echo(f"{names} on {results.source}: {counted(len(results.rows), 'row')}, {results.task}")
     for note in dict.fromkeys((*results.notes, *_notes(results.versions))):
         click.echo(f"note: {note}", err=True)
     if len(results.versions) == 2:

@@ -12,6 +12,7 @@ from adapterhub_lite.cli.common import (
     settings,
     shared_options,
 )
+from adapterhub_lite.wording import counted
 
 if TYPE_CHECKING:
     from adapterhub_lite.merging.adapters.output import AdapterType
@@ -142,7 +143,8 @@ def _show(done: "Extracted") -> None:
     if done.content.biases:
         click.echo(f"biases      {len(done.content.biases)}, beside the factors")
     if left := _left_out(done):
-        click.echo(f"left out    {len(left)} tensors that differ: {', '.join(left[:WORST])}")
+        differing = counted(len(left), "differing tensor")
+        click.echo(f"left out    {differing}: {', '.join(left[:WORST])}")
     if done.difference is not None:
         click.echo(f"difference  {done.difference:.1e} of the outputs' size, from the model's")
     if done.version:

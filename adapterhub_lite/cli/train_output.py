@@ -10,6 +10,7 @@ from adapterhub_lite.cli.common import emit_json, print_table, settings
 from adapterhub_lite.data.prepare import check_command
 from adapterhub_lite.training.plan import Plan
 from adapterhub_lite.training.results import SeedResult, TrainResult
+from adapterhub_lite.wording import counted
 
 
 def show_result(result: TrainResult, as_json: bool) -> None:
@@ -39,13 +40,14 @@ def _data_line(plan: Plan) -> str:
     """Say what became of the rows: those left out, and what the checks found."""
     removed = [f"{n} {flaw}" for counts in plan.data.removed.values() for flaw, n in counts.items()]
     left_out = f"left out: {', '.join(removed)}" if removed else "no row left out"
-    count = len(plan.data.report.findings)
+    findings = plan.data.report.findings
     command = check_command(plan.recipe.data, plan.objective.spec.rows)
-    findings = "1 finding" if count == 1 else f"{count} findings"
-    found = f"; {findings}, see: {command}" if count else ""
-    labels = f" with {len(plan.data.train.classes)} labels" if plan.data.train.classes else ""
+    found = f"; {counted(len(findings), 'finding')}, see: {command}" if findings else ""
+    classes = plan.data.train.classes
+    labels = f" with {counted(len(classes), 'label')}" if classes else ""
+    rows = counted(len(plan.data.train), "row")
     validation = f", {len(plan.data.validation):,} to validate" if plan.data.validation else ""
-    return f"{len(plan.data.train):,} rows to train on{labels}{validation}, {left_out}{found}"
+    return f"{rows} to train on{labels}{validation}, {left_out}{found}"
 
 
 def _show_scores(best: SeedResult) -> None:
@@ -57,7 +59,8 @@ def _show_scores(best: SeedResult) -> None:
         click.echo(
             f"{metric.name:<{width}}{metric.value:.4f}  (95 %: {low:.4f} to {high:.4f}){baseline}"
         )
-    click.echo(f"{'':<{width}}on {best.test.rows} test rows, {best.seconds:.1f} CPU s to fit")
+    rows = counted(best.test.rows, "test row")
+    click.echo(f"{'':<{width}}on {rows}, {best.seconds:.1f} CPU s to fit")
     for note in best.test.notes:
         click.echo(f"{'':<{width}}{note}")
     for source, evaluation in best.by_source.items():

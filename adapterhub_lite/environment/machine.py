@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Final
 
 from adapterhub_lite.environment.findings import Finding
+from adapterhub_lite.wording import counted
 
 SCARCE: Final = 2_000_000_000
 """Bytes of free disk below which a training may not finish."""
@@ -33,9 +34,8 @@ def cache_findings() -> Iterator[Finding]:
 
     cache = Path(HF_HUB_CACHE)
     models = list(cache.glob("models--*")) if cache.is_dir() else []
-    yield Finding(
-        area="models", subject="hub cache", level="ok", message=f"{cache}: {len(models)} models"
-    )
+    message = f"{cache}: {counted(len(models), 'model')}"
+    yield Finding(area="models", subject="hub cache", level="ok", message=message)
     flags = [f"{name}={os.environ[name]}" for name in OFFLINE if os.environ.get(name)]
     offline = any(os.environ.get(name, "").upper() in ON for name in OFFLINE)
     yield Finding(

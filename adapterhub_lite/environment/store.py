@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from adapterhub_lite.environment.findings import Finding, Level
+from adapterhub_lite.wording import counted
 from adapterhub_lite_registry import NotFoundError, Problem, Registry, RegistryError
 
 SHOWN = 5
@@ -26,7 +27,8 @@ def registry_findings(home: Path) -> Iterator[Finding]:
     for problem in problems[:SHOWN]:
         yield _finding("fault", str(problem), _way_out(problem))
     if len(problems) > SHOWN:
-        yield _finding("fault", f"and {len(problems) - SHOWN} problems more", "see: ahl fsck")
+        more = counted(len(problems) - SHOWN, "problem")
+        yield _finding("fault", f"and {more} more", "see: ahl fsck")
     if not os.access(home, os.W_OK):
         yield _finding(
             "warning",
@@ -36,7 +38,7 @@ def registry_findings(home: Path) -> Iterator[Finding]:
     if not problems:
         yield _finding(
             "ok",
-            f"{home}: {report.versions} versions, complete; their files were not read",
+            f"{home}: {counted(report.versions, 'version')}, complete; their files were not read",
             "to read and hash every byte: ahl fsck --read-data",
         )
 

@@ -143,13 +143,20 @@ def read_info(folder: Path) -> ArtifactInfo:
     """
     file = folder / ARTIFACT_FILE
     try:
-        return _ADAPTER.validate_json(file.read_bytes())
+        content = file.read_bytes()
     except FileNotFoundError:
         raise NotFoundError(
             f"{folder} is not a trained version: it has no {ARTIFACT_FILE}",
             hint="give a registry reference (see: ahl list), or a folder from ahl checkout",
         ) from None
+    return parse_info(content, str(file))
+
+
+def parse_info(content: bytes, place: str) -> ArtifactInfo:
+    """Parse what ``adapterhub.json`` holds; raises IntegrityError, which names ``place``."""
+    try:
+        return _ADAPTER.validate_json(content)
     except ValidationError as error:
         first = error.errors()[0]
-        place = ".".join(map(str, first["loc"]))
-        raise IntegrityError(f"{file} does not parse: {place} {first['msg']}".lower()) from error
+        key = ".".join(map(str, first["loc"]))
+        raise IntegrityError(f"{place} does not parse: {key} {first['msg']}".lower()) from error

@@ -1,7 +1,9 @@
 """Which distributions the parts of an artifact came from, and whether they are here to load it."""
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING
 
 from adapterhub_lite.catalogue import Catalogue
 from adapterhub_lite.errors import (
@@ -11,8 +13,11 @@ from adapterhub_lite.errors import (
     UnknownNameError,
     UserError,
 )
-from adapterhub_lite.inference.artifact import ArtifactInfo, Origin
+from adapterhub_lite.inference.artifact import ARTIFACT_FILE, ArtifactInfo, Origin, parse_info
 from adapterhub_lite.plugins import FIRST_PARTY
+
+if TYPE_CHECKING:
+    from adapterhub_lite_registry import Registry, Version
 
 logger = logging.getLogger(__name__)
 
@@ -65,6 +70,44 @@ def warn_of_versions(info: ArtifactInfo, ref: str, catalogue: Catalogue) -> None
                 here,
                 way_out,
             )
+
+
+@contextmanager
+def absent_named(registry: "Registry", catalogue: Catalogue) -> Iterator[None]:
+    """Let the error for a name that nobody here offers say which distribution offers it.
+
+    A version in the registry that was made with it knows; where none was, the error stays. Raises
+    as :func:`require_parts`.
+    """
+    try:
+        yield
+    except UnknownNameError as error:
+        for version in _newest_first(registry):
+            for origin in _recorded(version, registry):
+                if (origin.kind, origin.name) == (error.kind, error.name):
+                    raise _absent(origin, "the recipe", catalogue) from None
+        raise
+
+
+def _newest_first(registry: "Registry") -> "Iterator[Version]":
+    for entry in registry.search():
+        with suppress(AdapterHubError):  # a damaged version is told of when it is used
+            yield registry.resolve(str(entry))
+
+
+def _recorded(version: "Version", registry: "Registry") -> Iterator[Origin]:
+    """Yield where the parts that a version was made with came from."""
+    manifest = version.manifest
+    parts = [("method", manifest.method), ("objective", manifest.objective)]
+    parts += [("loader", manifest.loader), *(("strategy", part) for part in manifest.strategies)]
+    for kind, part in parts:
+        if part is not None and part.plugin and part.plugin_version:
+            made_by = {"distribution": part.plugin, "version": part.plugin_version}
+            yield Origin(kind=kind, name=part.name, **made_by)
+    if manifest.kind == "composition":
+        with suppress(AdapterHubError):
+            content = registry.read_file(version, ARTIFACT_FILE)
+            yield from parse_info(content, str(version)).origins
 
 
 def _absent(origin: Origin, ref: str, catalogue: Catalogue) -> AdapterHubError:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from adapterhub_lite.testing.classes import (
+        CompositionConformance,
         ExporterConformance,
         ImporterConformance,
         LoaderConformance,
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from adapterhub_lite.testing.tiny import TINY_ROWS, write_tiny_model
 
 _MODULES = {
+    "CompositionConformance": "classes",
     "ExporterConformance": "classes",
     "ImporterConformance": "classes",
     "LoaderConformance": "classes",
@@ -52,6 +54,7 @@ __all__ = [
     "TINY_ROWS",
     "CheckFailedError",
     "CheckResult",
+    "CompositionConformance",
     "ExporterConformance",
     "ImporterConformance",
     "LoaderConformance",

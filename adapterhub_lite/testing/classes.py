@@ -108,6 +108,12 @@ class MergeConformance(Conformance):
     kind = "strategy"
 
 
+class CompositionConformance(Conformance):
+    """Holds a composition to its checks."""
+
+    kind = "composition"
+
+
 class ExporterConformance(Conformance):
     """Holds an exporter to its checks."""
 

@@ -1,11 +1,25 @@
 """Whether an implementation has what its protocol asks for, told from signatures alone."""
 
 import inspect
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
 
 from adapterhub_lite import protocols
-from adapterhub_lite.specs import MergeSpec, MethodSpec, ObjectiveSpec, Spec
+from adapterhub_lite.specs import (
+    CompositionSpec,
+    ExporterSpec,
+    MergeSpec,
+    MethodSpec,
+    ObjectiveSpec,
+    Spec,
+)
+
+COMPOSITIONS: Final[Mapping[str, type]] = {
+    "adapter": protocols.AdapterComposition,
+    "model": protocols.ModelComposition,
+    "answers": protocols.AnswersComposition,
+}
+"""What comes of the members → what the composition has to be."""
 
 
 def protocol_of(kind: str, spec: Spec) -> tuple[type, tuple[str, ...]]:
@@ -28,6 +42,10 @@ def protocol_of(kind: str, spec: Spec) -> tuple[type, tuple[str, ...]]:
         protocol = protocols.LowRankStrategy
     if isinstance(spec, MergeSpec) and "needs-data" in spec.capabilities:
         protocol = protocols.DataStrategy
+    if isinstance(spec, ExporterSpec) and spec.deploys:
+        protocol = protocols.Target
+    if isinstance(spec, CompositionSpec):
+        protocol = COMPOSITIONS[spec.result]
     if isinstance(spec, ObjectiveSpec) and not spec.adopts:
         left_out.add("adopt")
     return protocol, tuple(name for name in _methods(protocol) if name not in left_out)

@@ -1,8 +1,8 @@
-"""Tiny trained versions for exporters and importers, and what is looked for in what they write."""
+"""Tiny trained versions for what takes versions, and what is looked for in what is written."""
 
 import csv
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import chdir, contextmanager
 from dataclasses import dataclass
 from hashlib import sha256
@@ -27,6 +27,8 @@ RECIPES: Final[Mapping[str, Mapping[str, Any]]] = {
     "an adapter": {"method": {"name": "lora", "r": 4}},
 }
 """What is exported where the case names no recipe: classifiers, trained for two steps."""
+LABELLED: Final = (("text", "label"), *TINY_ROWS)
+"""The rows that it is trained on, below their header."""
 PICKLES: Final = (b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05", b"PK\x03\x04")
 """How pickles begin, and the archives that torch and numpy put them in."""
 
@@ -54,7 +56,8 @@ def tiny_base(subject: Subject) -> ResolvedBase:
     """Return the base of the versions, as something that has a name and not only a path."""
     folder = subject.shared / "exchange-base"
     if not folder.exists():
-        write_tiny_model(folder)
+        # at the usual 0.02 a model of this size hardly tells its inputs apart
+        write_tiny_model(folder, initializer_range=0.2)
     return ResolvedBase(ref=BASE_NAME, path=str(folder), source="packaged")
 
 
@@ -66,24 +69,37 @@ def registry_of(subject: Subject) -> "Registry":
 def _train(subject: Subject, what: str, own: Mapping[str, Any]) -> TinyVersion:
     from adapterhub_lite.inference.artifact import read_artifact_info
 
-    base, registry = tiny_base(subject), registry_of(subject)
-    told = json.dumps(own, sort_keys=True)
+    folder = published(subject, own)
+    return TinyVersion(
+        what, folder, tiny_base(subject) if read_artifact_info(folder).base else None
+    )
+
+
+def published(
+    subject: Subject, own: Mapping[str, Any], rows: Sequence[tuple[str, str]] = LABELLED
+) -> Path:
+    """Return the folder of the version that a recipe trains, by its own keys, on rows of a table.
+
+    All that is checked in the same shared folder gets to see the version, which is trained once.
+    """
+    registry = registry_of(subject)
+    told = json.dumps([own, rows], sort_keys=True)
     name = f"tiny-{sha256(told.encode()).hexdigest()[:12]}"
     if name not in registry.names():
-        _publish(subject, name, own)
-    folder = registry.path(registry.resolve(name))
-    return TinyVersion(what, folder, base if read_artifact_info(folder).base else None)
+        _publish(subject, name, own, rows)
+    return registry.path(registry.resolve(name))
 
 
-def _publish(subject: Subject, name: str, own: Mapping[str, Any]) -> None:
-    """Train a version, which all that is checked in the same shared folder gets to see."""
-    rows = subject.shared / "exchange-rows.csv"
-    with rows.open("w", newline="", encoding="utf-8") as stream:
-        csv.writer(stream).writerows([("text", "label"), *TINY_ROWS])
+def _publish(
+    subject: Subject, name: str, own: Mapping[str, Any], rows: Sequence[tuple[str, str]]
+) -> None:
+    table = subject.shared / f"{name}.csv"
+    with table.open("w", newline="", encoding="utf-8") as stream:
+        csv.writer(stream).writerows(rows)
     recipe: dict[str, Any] = {
         "base": tiny_base(subject).path,
         "objective": {"name": "classification", "max_steps": 2, "learning_rate": 0.01},
-        "data": {"train": str(rows)},
+        "data": {"train": str(table)},
         **own,
         "publish": name,
     }

@@ -6,9 +6,12 @@ the case names a recipe: ``params={"recipe": {"method": …, "objective": …}}`
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
+from adapterhub_lite.deployment.exporting import Source, whole_model
 from adapterhub_lite.errors import CapabilityError
+from adapterhub_lite.inference.artifact import read_artifact_info
+from adapterhub_lite.specs import ExporterSpec, Spec
 from adapterhub_lite.testing.examples import digests
 from adapterhub_lite.testing.exchange import (
     TinyVersion,
@@ -44,7 +47,7 @@ def check_writes_into_its_folder_alone(subject: Subject) -> None:
     around = subject.folder / "around"
     (around / "out").mkdir(parents=True)
     with elsewhere(around / "here"):
-        subject.implementation.export(version.folder, around / "out", version.base)
+        export_version(subject.implementation, subject.offer.spec, version, around / "out")
     if others := sorted({place.name for place in around.iterdir()} - {"out", "here"}):
         raise CheckFailedError(f"beside the destination it writes {others[0]}")
 
@@ -86,9 +89,44 @@ def check_repeats(subject: Subject) -> None:
     for export in _exported(subject):
         again = subject.folder / export.place.name
         again.mkdir()
-        subject.implementation.export(export.version.folder, again, export.version.base)
+        export_version(subject.implementation, subject.offer.spec, export.version, again)
         if digests(again) != digests(export.place):
             raise CheckFailedError(f"{export.version.what} is written otherwise the second time")
+
+
+def check_answers_as_the_version(subject: Subject) -> None:
+    """What a target wrote answers as the version does, within its own tolerance.
+
+    Answer by the written folder alone, in the form that the protocol ``Target`` asks for; a format
+    of fewer bits says by ``tolerance`` what they cost.
+    """
+    spec = subject.offer.spec
+    assert isinstance(spec, ExporterSpec), "the suite gives these checks exporters"
+    if not spec.deploys:
+        raise NotApplicableError("its folders cannot be asked here: deploys is not set")
+    for export in _exported(subject):
+        version = export.version
+        source = Source(
+            folder=version.folder,
+            version=version.what,
+            info=read_artifact_info(version.folder),
+            base=version.base or whole_model(version.folder),
+        )
+        parity = source.parity(spec, spec.params(), export.place, subject.catalogue)
+        if not parity.holds:
+            raise CheckFailedError(f"{version.what} is answered otherwise: {parity.summary()}")
+
+
+def export_version(exporter: Any, spec: Spec, version: TinyVersion, place: Path) -> None:
+    """Export a version with the spec's own parameters.
+
+    Raises CapabilityError, as the core does, for one that the spec does not take.
+    """
+    assert isinstance(spec, ExporterSpec), "an exporter's spec"
+    kind = "adapter" if version.base else "model"
+    if kind not in spec.takes:
+        raise CapabilityError(f"{spec.name!r} takes no {kind}")
+    exporter.export(version.folder, place, version.base, spec.params())
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +163,7 @@ def _export(subject: Subject, version: TinyVersion) -> Export | None:
     sources = [version.folder, *([Path(version.base.path)] if version.base else [])]
     before = [digests(source) for source in sources]
     try:
-        subject.implementation.export(version.folder, place, version.base)
+        export_version(subject.implementation, subject.offer.spec, version, place)
     except CapabilityError:
         return None
     after = [digests(source) for source in sources]
@@ -147,4 +185,5 @@ CHECKS: Final = (
     check_files_are_plain,
     check_names_no_path_of_this_machine,
     check_repeats,
+    check_answers_as_the_version,
 )

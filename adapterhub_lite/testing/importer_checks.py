@@ -11,11 +11,12 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
 
-from adapterhub_lite.errors import AdapterHubError, UnknownNameError
+from adapterhub_lite.deployment.recognising import recognise
+from adapterhub_lite.errors import AdapterHubError, BaseModelError, UnknownNameError
 from adapterhub_lite.inference.artifact import read_artifact_info
 from adapterhub_lite.plugins import one_line
-from adapterhub_lite.protocols import ImportOptions
-from adapterhub_lite.specs import ImporterSpec, ObjectiveSpec, ResolvedBase
+from adapterhub_lite.protocols import ImportOptions, Method
+from adapterhub_lite.specs import ImporterSpec, MethodSpec, ObjectiveSpec, ResolvedBase
 from adapterhub_lite.testing.examples import (
     attacks,
     digests,
@@ -29,6 +30,7 @@ from adapterhub_lite.testing.exchange import (
     tiny_base,
     tiny_versions,
 )
+from adapterhub_lite.testing.exporter_checks import export_version
 from adapterhub_lite.testing.files import require_plain_files
 from adapterhub_lite.testing.outcomes import CheckFailedError, NotApplicableError
 from adapterhub_lite.testing.sharing import made_once, needed
@@ -51,6 +53,25 @@ def check_example_is_imported(subject: Subject) -> None:
         raise CheckFailedError(f"read returned {type(fields).__name__}, not manifest fields")
     require_no_pickles(subject.folder / "out")
     require_plain_files(subject.folder / "out")
+
+
+def check_example_is_recognised(subject: Subject) -> None:
+    """A folder like the example is taken for this format when nobody names one.
+
+    ``recognised_by`` are sets of files, of which the example has one whole. Where another format
+    recognises it as well, name more files: the larger set wins.
+    """
+    spec = subject.offer.spec
+    assert isinstance(spec, ImporterSpec), "the suite gives these checks importers"
+    if not spec.recognised_by:
+        raise NotApplicableError("it is used by its name alone: recognised_by is empty")
+    source = _settled_source(subject)
+    try:
+        found = recognise(source, subject.catalogue)
+    except BaseModelError as error:
+        raise CheckFailedError(error.message.replace(str(source), "the example")) from error
+    if found != spec.name:
+        raise CheckFailedError(f"the example is taken for the format {found!r}")
 
 
 def check_source_is_unmodified(subject: Subject) -> None:
@@ -149,7 +170,8 @@ def _source(subject: Subject) -> Path:
             shutil.rmtree(place, ignore_errors=True)
             place.mkdir()
             try:
-                exporter.export(version.folder, place, version.base)
+                spec = subject.catalogue.exporter(subject.offer.spec.name)
+                export_version(exporter, spec, version, place)
             except AdapterHubError:
                 continue
             return place
@@ -179,6 +201,7 @@ def _read(subject: Subject, source: Path, out: Path, *, convert: bool = True) ->
     options = ImportOptions(
         find_base=_finder(subject),
         find_objective=_objective_finder(subject),
+        find_method=_method_finder(subject),
         convert=convert and "convert" in spec.takes,
     )
     return subject.implementation.read(source, out, options)
@@ -190,6 +213,14 @@ def _finder(subject: Subject) -> Callable[[str | None], ResolvedBase]:
 
 def _objective_finder(subject: Subject) -> Callable[[str | None], ObjectiveSpec]:
     return lambda told: subject.catalogue.objective(told or "classification")
+
+
+def _method_finder(subject: Subject) -> Callable[[str], tuple[MethodSpec, Method]]:
+    def find(name: str) -> tuple[MethodSpec, Method]:
+        spec = subject.catalogue.method(name)
+        return spec, subject.catalogue.implementation(spec)
+
+    return find
 
 
 def _weights(source: Path) -> list[str]:
@@ -220,6 +251,7 @@ def _require_refusal(subject: Subject, source: Path, what: str) -> None:
 
 CHECKS: Final = (
     check_example_is_imported,
+    check_example_is_recognised,
     check_source_is_unmodified,
     check_what_is_absent_is_refused,
     check_broken_files_are_refused,

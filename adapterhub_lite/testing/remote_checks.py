@@ -5,6 +5,8 @@ stands for an empty folder. A place that cannot be made up on one machine has no
 plugin names ``check_has_an_address`` in expected_failures, with the reason.
 """
 
+import json
+from base64 import b64encode
 from collections.abc import Iterator
 from contextlib import contextmanager
 from hashlib import sha256
@@ -19,13 +21,14 @@ from adapterhub_lite.errors import (
 )
 from adapterhub_lite.plugins import one_line
 from adapterhub_lite.remotes import pull_version, push_version
+from adapterhub_lite.remotes.contract import KeepsSignatures
 from adapterhub_lite.specs import RemoteSpec
 from adapterhub_lite.testing.outcomes import CheckFailedError, NotApplicableError
 from adapterhub_lite.testing.subject import Subject
 
 if TYPE_CHECKING:
     from adapterhub_lite.remotes.contract import Remote
-    from adapterhub_lite_registry import Registry
+    from adapterhub_lite_registry import Registry, Version
 
 NAME: Final = "tiny"
 CONTENT: Final = b"what is never written to its end"
@@ -93,6 +96,28 @@ def check_alias_moves_by_comparison(subject: Subject) -> None:
             raise CheckFailedError("the alias does not move from where it was expected")
 
 
+def check_keeps_signatures(subject: Subject) -> None:
+    """Signatures come back with their manifest, each once; this is a remote's own choice.
+
+    Write both methods of KeepsSignatures, or neither: then signed versions are refused.
+    """
+    registry, address = _pushed(subject)
+    version = registry.resolve(f"{NAME}@2")
+    signatures = {_signature(version, who) for who in ("ada", "ben")}
+    with _opened(subject, address) as remote:
+        if not isinstance(remote, KeepsSignatures):
+            raise NotApplicableError("it keeps no signatures")
+        for data in (*signatures, *signatures):
+            remote.write_signature(version.digest, data)
+    with _opened(subject, address) as remote:
+        assert isinstance(remote, KeepsSignatures), "it was one before"
+        found = [b"".join(chunks) for chunks in remote.read_signatures(version.digest)]
+        if sorted(found) != sorted(signatures):
+            raise CheckFailedError(f"of 2 signatures that were written, {len(found)} are read")
+        if list(remote.read_signatures(registry.resolve(f"{NAME}@1").digest)):
+            raise CheckFailedError("a version that nobody signed has signatures")
+
+
 def check_broken_writes_leave_nothing(subject: Subject) -> None:
     """A file whose bytes break off is not there, and the error goes on to the caller.
 
@@ -156,6 +181,15 @@ def check_absent_place_is_refused(subject: Subject) -> None:
         raise CheckFailedError(
             "a place that is not there is opened, and found with something in it"
         )
+
+
+def _signature(version: "Version", who: str) -> bytes:
+    """Return what has the form of a signature; remotes do not ask whether it is one."""
+    from adapterhub_lite_registry.signing import PREDICATE
+
+    named = {"name": f"{version.name}@{version.digest}"}
+    statement = json.dumps({"predicateType": PREDICATE, "subject": [named]}).encode()
+    return json.dumps({"dsseEnvelope": {"payload": b64encode(statement).decode()}, who: 1}).encode()
 
 
 def _require_not_found(read: Any, argument: str) -> None:
@@ -222,6 +256,7 @@ CHECKS: Final = (
     check_gives_back_what_was_pushed,
     check_nothing_is_replaced,
     check_alias_moves_by_comparison,
+    check_keeps_signatures,
     check_broken_writes_leave_nothing,
     check_what_is_absent_is_told,
     check_absent_place_is_refused,

@@ -16,7 +16,7 @@ from adapterhub_lite.data.examples import (
     ValuedText,
 )
 from adapterhub_lite.data.table import RowSet, TextSet
-from adapterhub_lite.specs import RowKind
+from adapterhub_lite.specs import ObjectiveSpec, RowKind
 from adapterhub_lite.testing.tiny import TINY_ROWS
 
 LABELS: Final = ("fruit", "tool", "music")
@@ -28,6 +28,14 @@ def rows_of(kind: RowKind) -> RowSet:
         texts, labels = zip(*TINY_ROWS, strict=True)
         return TextSet(texts, tuple((label,) for label in labels))
     return Examples(kind, tuple(ROWS[kind](text, label) for text, label in TINY_ROWS), {})
+
+
+def inputs_of(objective: ObjectiveSpec) -> list[Any]:
+    """Return what good rows ask; an embedding model embeds texts, one by one."""
+    asked = list(rows_of(objective.rows).inputs)
+    if objective.task == "sentence-similarity":
+        return [first for first, _ in asked]
+    return asked
 
 
 def bad_rows_of(kind: RowKind) -> tuple[RowSet, str]:

@@ -9,7 +9,8 @@ from unittest.mock import patch
 from adapterhub_lite.errors import MissingDependencyError, RecipeError
 from adapterhub_lite.plugins import one_line
 from adapterhub_lite.recipes import validate
-from adapterhub_lite.specs import NoParams, Params
+from adapterhub_lite.specs import CompositionSpec, ExporterSpec, NoParams, Params
+from adapterhub_lite.testing.composition_members import composition_params, member_params
 from adapterhub_lite.testing.contract import differences, protocol_of
 from adapterhub_lite.testing.importing import imported_alone
 from adapterhub_lite.testing.outcomes import CheckFailedError, NotApplicableError
@@ -198,7 +199,9 @@ def params_models(subject: Subject) -> Iterator[tuple[str, type[Params]]]:
     """
     spec = subject.offer.spec
     found = [
-        (name, getattr(spec, name)) for name in ("params", "model_params") if hasattr(spec, name)
+        (name, getattr(spec, name))
+        for name in ("params", "model_params", "member_params")
+        if hasattr(spec, name)
     ]
     if not found:
         raise NotApplicableError(f"a {subject.offer.kind} takes no parameters")
@@ -208,14 +211,21 @@ def params_models(subject: Subject) -> Iterator[tuple[str, type[Params]]]:
 def _given(subject: Subject, where: str) -> dict[str, Any]:
     """Return those of the case's parameters that are for one of the spec's params models.
 
-    A merge's case has them as a recipe writes them: what each model has stands beside its own.
+    A merge's case has them as a recipe writes them: what each model has stands beside its own. A
+    composition's has those of its members by themselves, of which the first's are looked at.
     """
+    if isinstance(subject.offer.spec, CompositionSpec):
+        if where == "member_params":
+            return member_params(subject)[0]
+        return composition_params(subject)
+    # beside an exporter's own parameters stands what it is tried on
+    tried_on = {"recipe"} if isinstance(subject.offer.spec, ExporterSpec) else set()
     each: type[Params] = getattr(subject.offer.spec, "model_params", NoParams)
     of_each = {field.alias or name for name, field in each.model_fields.items()}
     return {
         key: value
         for key, value in subject.params.items()
-        if (key in of_each) == (where == "model_params")
+        if (key in of_each) == (where == "model_params") and key not in tried_on
     }
 
 

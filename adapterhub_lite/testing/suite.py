@@ -35,6 +35,7 @@ MODULES: Final[Mapping[str, str]] = {
     "reader": "adapterhub_lite.testing.reader_checks",
     "metric": "adapterhub_lite.testing.metric_checks",
     "strategy": "adapterhub_lite.testing.merge_checks",
+    "composition": "adapterhub_lite.testing.composition_checks",
     "exporter": "adapterhub_lite.testing.exporter_checks",
     "importer": "adapterhub_lite.testing.importer_checks",
     "report section": "adapterhub_lite.testing.section_checks",

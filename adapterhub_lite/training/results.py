@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from adapterhub_lite.evaluation import Evaluation, mean_interval
+from adapterhub_lite.wording import counted
 
 if TYPE_CHECKING:
     from adapterhub_lite.training.plan import Plan
@@ -46,7 +47,7 @@ class TrainResult:
 
     def __repr__(self) -> str:
         name = str(self.version) if self.version else "unpublished"
-        return f"<TrainResult {name}: {len(self.seeds)} seeds, report {self.report}>"
+        return f"<TrainResult {name}: {counted(len(self.seeds), 'seed')}, report {self.report}>"
 
     def over_seeds(self, metric: str) -> tuple[float, tuple[float, float] | None] | None:
         """Return a test metric's mean over seeds and its 95 % interval; None without test rows."""

@@ -6,7 +6,7 @@ from typing import Annotated, Final
 from pydantic import Field
 
 from adapterhub_lite.hookspecs import hookimpl
-from adapterhub_lite.specs import Capability, CompositionSpec, Params
+from adapterhub_lite.specs import Capability, CompositionSpec, ConformanceCase, Params
 
 TOGETHER: Final[frozenset[Capability]] = frozenset({"several-active"})
 
@@ -68,3 +68,10 @@ def adapterhub_compositions() -> Iterator[CompositionSpec]:
         result="answers",
         member_params=RouteMember,
     )
+
+
+@hookimpl
+def adapterhub_conformance() -> Iterator[ConformanceCase]:
+    """Give each member of a route but the first, which is asked for the rest, words to go by."""
+    members = [{}, {"words": ["violin", "quiet flute"]}]
+    yield ConformanceCase(kind="composition", name="route", params={"members": members})

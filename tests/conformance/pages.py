@@ -15,6 +15,7 @@ from typing import Final
 from adapterhub_lite.testing import spec_checks
 from adapterhub_lite.testing.suite import MODULES, advice, checks_of
 from tests.conformance.broken import (
+    compositions,
     exchanges,
     loaders,
     merges,
@@ -35,7 +36,7 @@ COMMAND: Final = "python tests/conformance/pages.py"
 MARK: Final = "<!-- below: written from the checks' docstrings -->\n"
 MODULES_OF_BROKEN: Final = (
     *(specs, methods, objectives, loaders, presets),
-    *(merges, readers, metrics, exchanges, places),
+    *(merges, readers, metrics, compositions, exchanges, places),
 )
 INTRODUCTION: Final = f"""# Broken plugins, and the check that finds each
 

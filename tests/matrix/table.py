@@ -22,11 +22,12 @@ refused before a weight is loaded, for the reason below the table; `ahl plan` sa
 methods that work.
 
 `{COMMAND}` writes this page from what plans say, on tiny models 32 wide
-and with parameters that fit them; a test fails when plans say otherwise. `tests/matrix` trains
-what works. It checks that the loss falls, that the base keeps its bytes, that an adapter's files
-hold nothing of the base, that the same seed gives the same bytes, and that a fresh process answers
-as the trained model did. Each run trains the common methods everywhere, and every method with each
-objective and on each architecture once; `MATRIX=all pytest tests/matrix` trains every {WORKS}.
+and with parameters that fit them. `tests/matrix` plans again, and fails when plans say otherwise;
+what works it trains. It checks that the loss falls, that the base keeps its bytes, that an
+adapter's files hold nothing of the base, that the same seed gives the same bytes, and that a fresh
+process answers as the trained model did. Each run does so for the common methods everywhere, and
+for every method with each objective and on each architecture once; `MATRIX=all pytest tests/matrix`
+plans every cell and trains every {WORKS}.
 
 Another architecture of the same kind (an encoder, a decoder, an encoder-decoder) mostly behaves as
 these do, and `ahl plan` tells.
@@ -85,22 +86,25 @@ def page(parts: Sequence[str]) -> str:
 
 def working(text: str, catalogue: Catalogue) -> list[Cell]:
     """Return the cells that a page says work."""
+    return [cell for cell, why in told(text, catalogue).items() if not why]
+
+
+def told(text: str, catalogue: Catalogue) -> dict[Cell, str]:
+    """Return what a page says of the cells of its tables: as :func:`reason`."""
     by_title = {variant.title: variant for variant in variants(catalogue)}
     by_heading = dict(zip(TITLES, ARCHITECTURES, strict=True))
-    found: list[Cell] = []
-    objective, columns = "", []
-    for line in text.splitlines():
-        cells = [cell.strip() for cell in line.strip("|").split("|")]
-        if line.startswith("## "):
-            objective = line.removeprefix("## ")
-        elif line.startswith("| method |"):
-            columns = [by_heading[cell] for cell in cells[1:]]
-        elif line.startswith("|") and cells[0] in by_title:
-            found += [
-                Cell(by_title[cells[0]], objective, architecture)
-                for architecture, mark in zip(columns, cells[1:], strict=True)
-                if mark == WORKS
-            ]
+    found: dict[Cell, str] = {}
+    for part in text.split("\n## ")[1:]:
+        objective, _, rest = part.partition("\n")
+        reasons = {WORKS: "", **dict(re.findall(r"^(\d+)\. (.*)$", rest, re.MULTILINE))}
+        columns: list[str] = []
+        for line in rest.splitlines():
+            cells = [cell.strip() for cell in line.strip("|").split("|")]
+            if line.startswith("| method |"):
+                columns = [by_heading[cell] for cell in cells[1:]]
+            elif line.startswith("|") and cells[0] in by_title:
+                for architecture, mark in zip(columns, cells[1:], strict=True):
+                    found[Cell(by_title[cells[0]], objective, architecture)] = reasons[mark]
     return found
 
 

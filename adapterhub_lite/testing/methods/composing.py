@@ -1,7 +1,9 @@
 """Several adapters on one base: side by side, row by row, and none."""
 
+from collections.abc import Iterable, Mapping
 from copy import deepcopy
-from typing import Any, Final
+from pathlib import Path
+from typing import Any, Final, Literal
 
 import torch
 
@@ -24,6 +26,8 @@ from adapterhub_lite.testing.sharing import needed
 from adapterhub_lite.testing.subject import Subject
 
 ADAPTERS: Final = ("default", "other")
+AVERAGED: Final = 1e-4
+"""Largest difference of answers of the same average, relative to the largest of them."""
 
 
 def check_can_be_switched_off(subject: Subject) -> None:
@@ -70,6 +74,33 @@ def check_several_can_be_active(subject: Subject) -> None:
         raise CheckFailedError(f"on {place} stacking changed an adapter's files")
 
 
+def check_averages_are_exact(subject: Subject) -> None:
+    """Declaring several-active, an average of an adapter with itself is that adapter.
+
+    write_average() goes by the members' names: in another order they make the same adapter, and
+    each counts as much as its weight. Where an adapter's settings allow no exact average,
+    check_together() says so.
+    """
+    require(subject, "several-active")
+    place = first_place(subject)
+    saved = needed(sound_save, "check_saves_and_loads", subject, place)
+    answered = saved.trained.answered
+    itself = distance(_averaged(subject, saved, {"first": 0.25, "again": 0.75}), answered)
+    if itself > AVERAGED:
+        raise CheckFailedError(
+            f"on {place} the average of an adapter with itself answers otherwise, by {itself:.2g}"
+        )
+    one = _averaged(subject, saved, {"first": 0.25, "second": 0.75})
+    off = distance(_averaged(subject, saved, {"second": 0.75, "first": 0.25}), one)
+    if off > AVERAGED:
+        raise CheckFailedError(
+            f"on {place} an average in another order answers otherwise, by {off:.2g}"
+        )
+    for name, alone in (("first", "second"), ("second", "first")):
+        if distance(_averaged(subject, saved, {name: 0.0, alone: 1.0}), one) < AVERAGED:
+            raise CheckFailedError(f"on {place} the {name} adapter's weight changes no answer")
+
+
 def check_rows_can_use_different_adapters(subject: Subject) -> None:
     """Declaring mixed-batch, each row of a batch is answered by the adapter that it names.
 
@@ -111,15 +142,38 @@ def _place_without_new_layers(subject: Subject) -> Place:
 def _stacked(subject: Subject, saved: Saved, *names: str) -> torch.Tensor:
     """Return what a stack answers; ``second`` is the adapter with other weights."""
     place = saved.trained.work.place
-    folders = dict.fromkeys(names, saved.folder)
-    if "second" in names:
-        folders["second"] = subject.folder / "second"
-        if not folders["second"].exists():
-            _save_another(subject, place)
-    if reasons := list(subject.implementation.check_together(folders, "stack")):
-        raise NotApplicableError(f"its adapters cannot be stacked with {reasons[0]}")
+    folders = _folders(subject, saved, names)
+    _require_together(subject, folders, "stack")
     stack = subject.implementation.load_stack(fresh_base(subject, place), folders, names[0])
     return outputs(stack.model, saved.trained.work.batch)
+
+
+def _averaged(subject: Subject, saved: Saved, weights: Mapping[str, float]) -> torch.Tensor:
+    """Return what an average answers, its head included; ``second`` as in a stack."""
+    place = saved.trained.work.place
+    folders = _folders(subject, saved, weights)
+    _require_together(subject, folders, "average")
+    folder = subject.folder / f"average-{len(list(subject.folder.iterdir()))}"
+    folder.mkdir()
+    subject.implementation.write_average(folders, weights, weights, folder)
+    loaded = subject.implementation.load(fresh_base(subject, place), folder)
+    return outputs(loaded.model, saved.trained.work.batch)
+
+
+def _folders(subject: Subject, saved: Saved, names: Iterable[str]) -> dict[str, Path]:
+    folders = dict.fromkeys(names, saved.folder)
+    if "second" in folders:
+        folders["second"] = subject.folder / "second"
+        if not folders["second"].exists():
+            _save_another(subject, saved.trained.work.place)
+    return folders
+
+
+def _require_together(
+    subject: Subject, folders: Mapping[str, Path], how: Literal["stack", "average"]
+) -> None:
+    if reasons := list(subject.implementation.check_together(folders, how)):
+        raise NotApplicableError(f"of its adapters there is no {how}: {reasons[0]}")
 
 
 def _save_another(subject: Subject, place: Place) -> None:
@@ -140,5 +194,6 @@ def _shake(model: Any, seed: int) -> None:
 CHECKS: Final = (
     check_can_be_switched_off,
     check_several_can_be_active,
+    check_averages_are_exact,
     check_rows_can_use_different_adapters,
 )

@@ -1,14 +1,15 @@
 """What a fitted model answers, and that it comes back from its folder."""
 
 import json
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 
 from adapterhub_lite.scoring import Scored
+from adapterhub_lite.testing.asking import require_no_company, require_order
 from adapterhub_lite.testing.files import require_plain_files
 from adapterhub_lite.testing.models import MODELS, base_folder
-from adapterhub_lite.testing.numbers import SAME, alike, flat, score_difference
+from adapterhub_lite.testing.numbers import SAME, flat, score_difference
 from adapterhub_lite.testing.objectives.workbench import (
     families_of,
     first_fit,
@@ -17,7 +18,7 @@ from adapterhub_lite.testing.objectives.workbench import (
     spec_of,
 )
 from adapterhub_lite.testing.outcomes import CheckFailedError
-from adapterhub_lite.testing.rows import rows_of
+from adapterhub_lite.testing.rows import inputs_of, rows_of
 from adapterhub_lite.testing.sharing import needed
 from adapterhub_lite.testing.subject import Subject
 
@@ -45,20 +46,7 @@ def check_answers_each_input_in_order(subject: Subject) -> None:
 
     Sort by length inside if it helps, and put the answers back.
     """
-    scorer = first_fit(subject).outcome.scorer
-    inputs = _inputs(subject)
-    found = scorer.predict(inputs)
-    if len(found) != len(inputs):
-        raise CheckFailedError(f"{len(inputs)} inputs get {len(found)} predictions")
-    backwards = scorer.predict(inputs[::-1])[::-1]
-    for number, (one, other) in enumerate(zip(found, backwards, strict=True)):
-        if not alike(_record(one), _record(other)):
-            raise CheckFailedError(
-                f"input {number} of {len(inputs)} is answered otherwise when all are asked in the "
-                f"other order: {_record(one)} and {_record(other)}"
-            )
-    if scorer.predict([]):
-        raise CheckFailedError("no inputs get predictions")
+    require_order(first_fit(subject).outcome.scorer, inputs_of(spec_of(subject)))
 
 
 def check_company_does_not_matter(subject: Subject) -> None:
@@ -67,16 +55,7 @@ def check_company_does_not_matter(subject: Subject) -> None:
     Otherwise padding is read, or something is normalised over the batch: give the model its mask.
     """
     needed(check_answers_each_input_in_order, "check_answers_each_input_in_order", subject)
-    scorer = first_fit(subject).outcome.scorer
-    inputs = _inputs(subject)
-    together = scorer.predict(inputs)
-    for number in (0, len(inputs) - 1):
-        alone = scorer.predict([inputs[number]])[0]
-        if not alike(_record(alone), _record(together[number])):
-            raise CheckFailedError(
-                f"input {number} alone: {_record(alone)}, and beside others: "
-                f"{_record(together[number])}"
-            )
+    require_no_company(first_fit(subject).outcome.scorer, inputs_of(spec_of(subject)))
 
 
 def check_predictions_can_be_shown(subject: Subject) -> None:
@@ -84,7 +63,7 @@ def check_predictions_can_be_shown(subject: Subject) -> None:
 
     ``adapterhub_lite.predictions`` has one for each task.
     """
-    for prediction in first_fit(subject).outcome.scorer.predict(_inputs(subject)[:2]):
+    for prediction in first_fit(subject).outcome.scorer.predict(inputs_of(spec_of(subject))[:2]):
         try:
             json.dumps(prediction.record(), allow_nan=False)
         except (TypeError, ValueError) as error:
@@ -124,18 +103,6 @@ def check_files_are_plain(subject: Subject) -> None:
     """
     kept = needed(saved, OWNER, subject, families_of(subject)[0])
     require_plain_files(kept.folder, base_folder(subject, kept.fit.family))
-
-
-def _inputs(subject: Subject) -> list[Any]:
-    """Return what rows ask; an embedding model embeds texts, one by one."""
-    asked = list(rows_of(spec_of(subject).rows).inputs)
-    if spec_of(subject).task == "sentence-similarity":
-        return [first for first, _ in asked]
-    return asked
-
-
-def _record(prediction: Any) -> Any:
-    return prediction.record()
 
 
 CHECKS: Final = (

@@ -14,15 +14,17 @@ from typing import Any
 from adapterhub_lite.deployment.untrusted import MIB, check_header, copy_file
 from adapterhub_lite.errors import BaseModelError, CapabilityError
 from adapterhub_lite.inference.artifact import ArtifactInfo, write_artifact_info
-from adapterhub_lite.protocols import ImportOptions
-from adapterhub_lite.specs import ExporterSpec, Head, ImporterSpec, ResolvedBase
+from adapterhub_lite.protocols import ImportOptions, Questions, Tolerance
+from adapterhub_lite.specs import ExporterSpec, Head, ImporterSpec, Params, ResolvedBase
 from tests.conformance.broken.entries import Broken
 
 
 class Sound:
     """Copies a whole model's weights."""
 
-    def export(self, folder: Path, destination: Path, base: ResolvedBase | None) -> None:
+    def export(
+        self, folder: Path, destination: Path, base: ResolvedBase | None, params: Params
+    ) -> None:
         if base is not None:
             raise CapabilityError("adapters have no form")
         for file in folder.glob("*.safetensors"):
@@ -30,39 +32,66 @@ class Sound:
 
 
 class Refuses(Sound):
-    def export(self, folder: Path, destination: Path, base: ResolvedBase | None) -> None:
+    def export(
+        self, folder: Path, destination: Path, base: ResolvedBase | None, params: Params
+    ) -> None:
         raise CapabilityError("nothing has a form")
 
 
 class Litters(Sound):
-    def export(self, folder: Path, destination: Path, base: ResolvedBase | None) -> None:
-        super().export(folder, destination, base)
+    def export(
+        self, folder: Path, destination: Path, base: ResolvedBase | None, params: Params
+    ) -> None:
+        super().export(folder, destination, base, params)
         Path("export.log").write_text("done")
 
 
 class ChangesTheVersion(Sound):
-    def export(self, folder: Path, destination: Path, base: ResolvedBase | None) -> None:
-        super().export(folder, destination, base)
+    def export(
+        self, folder: Path, destination: Path, base: ResolvedBase | None, params: Params
+    ) -> None:
+        super().export(folder, destination, base, params)
         folder.chmod(0o755)
         (folder / "exported").touch()
 
 
 class Pickles(Sound):
-    def export(self, folder: Path, destination: Path, base: ResolvedBase | None) -> None:
-        super().export(folder, destination, base)
+    def export(
+        self, folder: Path, destination: Path, base: ResolvedBase | None, params: Params
+    ) -> None:
+        super().export(folder, destination, base, params)
         (destination / "labels.pkl").write_bytes(pickle.dumps(["a", "b"]))
 
 
 class NamesPaths(Sound):
-    def export(self, folder: Path, destination: Path, base: ResolvedBase | None) -> None:
-        super().export(folder, destination, base)
+    def export(
+        self, folder: Path, destination: Path, base: ResolvedBase | None, params: Params
+    ) -> None:
+        super().export(folder, destination, base, params)
         (destination / "from.json").write_text(json.dumps({"source": str(folder)}))
 
 
 class WritesChance(Sound):
-    def export(self, folder: Path, destination: Path, base: ResolvedBase | None) -> None:
-        super().export(folder, destination, base)
+    def export(
+        self, folder: Path, destination: Path, base: ResolvedBase | None, params: Params
+    ) -> None:
+        super().export(folder, destination, base, params)
         (destination / "id.json").write_text(json.dumps(os.urandom(8).hex()))
+
+
+class AnswersOtherwise(Sound):
+    """A target whose folder gives the same answer to everything."""
+
+    def answers(self, destination: Path, asked: Questions, params: Params) -> list[Any]:
+        import numpy as np
+
+        return [np.zeros(len(asked.head.labels)) for _ in asked.inputs]
+
+    def tolerance(self, params: Params) -> Tolerance:
+        return Tolerance()
+
+    def usage(self, destination: Path) -> str:
+        return f"cat {destination}"
 
 
 class SoundImporter:
@@ -145,23 +174,30 @@ def write_example(folder: Path) -> None:
     (folder / "labels.json").write_text('["a", "b"]')
 
 
-def _exporter(fault: str, found: type, check: str, says: str) -> Broken:
+def _exporter(fault: str, found: type, check: str, says: str, *, deploys: bool = False) -> Broken:
     spec = ExporterSpec(
         name="broken",
         summary="The weights of a whole model.",
         implementation=f"{__name__}:{found.__name__}",
         tasks=frozenset({"text-classification"}),
+        deploys=deploys,
     )
     return Broken(fault=fault, kind="exporter", spec=spec, check=check, says=says)
 
 
 def _importer(
-    fault: str, found: type, check: str, says: str, params: Mapping[str, Any] | None = None
+    fault: str,
+    found: type,
+    check: str,
+    says: str,
+    params: Mapping[str, Any] | None = None,
+    recognised_by: frozenset[str] = frozenset({"weights.safetensors", "labels.json"}),
 ) -> Broken:
     spec = ImporterSpec(
         name="broken",
         summary="Weights and labels.",
         implementation=f"{__name__}:{found.__name__}",
+        recognised_by=(recognised_by,),
     )
     given = {"example": f"{__name__}:write_example"} if params is None else params
     return Broken(fault=fault, kind="importer", spec=spec, check=check, says=says, params=given)
@@ -176,11 +212,25 @@ BROKEN = (
         "names paths", NamesPaths, "check_names_no_path_of_this_machine", "a path of this machine"
     ),
     _exporter("writes what chance gives", WritesChance, "check_repeats", "the second time"),
+    _exporter(
+        "answers otherwise",
+        AnswersOtherwise,
+        "check_answers_as_the_version",
+        "is answered otherwise",
+        deploys=True,
+    ),
     _importer(
         "gives no example", SoundImporter, "check_example_is_imported", "no example", params={}
     ),
     _importer(
         "forgets the record", ForgetsTheRecord, "check_example_is_imported", "adapterhub.json"
+    ),
+    _importer(
+        "is recognised by what its example lacks",
+        SoundImporter,
+        "check_example_is_recognised",
+        "of no format that is recognised",
+        recognised_by=frozenset({"classes.json"}),
     ),
     _importer("changes the source", Moves, "check_source_is_unmodified", "changes the source"),
     _importer(

@@ -241,6 +241,21 @@ class StacksOne(PeftMethod):
         return self.load(base, next(iter(folders.values())))
 
 
+class WeighsByPlace(PeftMethod):
+    """Gives the smallest weight to the first adapter, whichever that is."""
+
+    def write_average(
+        self,
+        folders: Mapping[str, Path],
+        weights: Mapping[str, float],
+        heads: Mapping[str, float],
+        folder: Path,
+    ) -> None:
+        """Write an average with the weights in an order of their own."""
+        placed = dict(zip(folders, sorted(weights.values()), strict=True))
+        super().write_average(folders, placed, heads, folder)
+
+
 def _embedding(model: Any) -> torch.nn.Parameter:
     inner = model.get_base_model() if hasattr(model, "get_base_model") else model
     weight: torch.nn.Parameter = inner.get_input_embeddings().weight

@@ -28,6 +28,7 @@ from tests.conformance.broken.method_faults import (
     StartsElsewhere,
     StaysOn,
     TrainsTheBase,
+    WeighsByPlace,
     WritesToTheBase,
 )
 
@@ -203,6 +204,13 @@ BROKEN: Final = (
         StacksOne,
         "check_several_can_be_active",
         "a second adapter in the stack changes nothing",
+    ),
+    _broken(
+        "an average goes by the order of its adapters",
+        "weighs-by-place",
+        WeighsByPlace,
+        "check_averages_are_exact",
+        "in another order",
     ),
     _broken(
         "it declares mixed-batch, and adapter_names are dropped",

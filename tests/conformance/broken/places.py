@@ -82,6 +82,14 @@ class MovesAnyway(Sound):
         return True
 
 
+class LosesSignatures(Sound):
+    def read_signatures(self, digest: str) -> Iterable[Iterable[bytes]]:
+        return [[self.held["signature", digest]]] if ("signature", digest) in self.held else []
+
+    def write_signature(self, digest: str, data: bytes) -> None:
+        self.held["signature", digest] = data
+
+
 class KeepsHalves(Sound):
     def write(self, sha256: str, size: int, chunks: Iterable[bytes]) -> None:
         self.held["blob", sha256] = bytes(size)
@@ -110,6 +118,10 @@ def open_replaces(address: str, *, create: bool) -> Sound:
 
 def open_moves(address: str, *, create: bool) -> Sound:
     return MovesAnyway(address, create=create)
+
+
+def open_loses(address: str, *, create: bool) -> Sound:
+    return LosesSignatures(address, create=create)
 
 
 def open_halves(address: str, *, create: bool) -> Sound:
@@ -170,6 +182,7 @@ BROKEN = (
     _remote("forgets numbers", "open_forgets", "check_gives_back_what_was_pushed", "numbers()"),
     _remote("replaces versions", "open_replaces", "check_nothing_is_replaced", "says True"),
     _remote("moves aliases anyway", "open_moves", "check_alias_moves_by_comparison", "alias moves"),
+    _remote("keeps one signature", "open_loses", "check_keeps_signatures", "1 are read"),
     _remote("keeps halves", "open_halves", "check_broken_writes_leave_nothing", "is there"),
     _remote("lets errors through", "open_leaks", "check_what_is_absent_is_told", "KeyError"),
     _remote(

@@ -126,7 +126,7 @@ def test_a_damaged_settings_file_is_a_fault_of_its_part_alone(
 def test_what_the_registry_lacks(examine: Any, home: Path, damage: str, told: str) -> None:
     registry = Registry.open(home)
     registry.publish("words", {"card.txt": b"published"}, ManifestDraft(kind="model"))
-    assert examine()[1]["registry"]["message"].startswith(f"{home}: 1 versions, complete")
+    assert examine()[1]["registry"]["message"].startswith(f"{home}: 1 version, complete")
     (blob,) = (file for file in (home / "blobs").rglob("*") if file.is_file())
     blob.chmod(0o644)
     if damage == "cut":

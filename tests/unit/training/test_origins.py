@@ -51,7 +51,7 @@ def test_nothing_else_uses_it_either(trained: Any, tmp_path: Any) -> None:
     with pytest.raises(MissingDependencyError, match=r"acme-lab 2\.1"):
         bake("shares", "whole", trained.registry, without)
     with pytest.raises(MissingDependencyError, match=r"acme-lab 2\.1"):
-        export_version("shares", tmp_path / "out", "transformers", trained.registry, without)
+        export_version("shares", tmp_path / "out", "hf", trained.registry, without)
 
 
 @pytest.mark.parametrize("status", ["disabled", "blocked"])
