@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -35,6 +36,19 @@ def say_empty() -> None:
 
     click.echo(f"nothing is published in {settings().home or default_home()} yet")
     click.echo("  start with: ahl fewshot TRAIN.csv --name my-classifier")
+
+
+def write_new(path: Path, text: str) -> None:
+    """Write a file that is not there yet; UserError where it is."""
+    from adapterhub_lite.errors import UserError
+
+    try:
+        with path.open("x", encoding="utf-8") as stream:
+            stream.write(text)
+    except FileExistsError:
+        raise UserError(
+            f"{path} is there already", hint="remove it first, or write to another file"
+        ) from None
 
 
 def human_size(size: int) -> str:

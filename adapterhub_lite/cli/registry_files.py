@@ -6,6 +6,7 @@ import click
 
 from adapterhub_lite.cli.common import emit_json, json_option, shared_options
 from adapterhub_lite.cli.registry_common import open_registry
+from adapterhub_lite.wording import counted
 
 
 @click.command("path")
@@ -43,4 +44,6 @@ def reindex(as_json: bool) -> None:
     """Rebuild the search index from the files."""
     registry = open_registry()
     count = registry.reindex()
-    return emit_json({"versions": count}) if as_json else click.echo(f"indexed {count} versions")
+    if as_json:
+        return emit_json({"versions": count})
+    return click.echo(f"indexed {counted(count, 'version')}")

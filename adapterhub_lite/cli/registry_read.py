@@ -1,7 +1,7 @@
-"""``ahl list``, ``show``, ``search`` and ``log``: what the registry holds."""
+"""``ahl list``, ``show`` and ``search``: what the registry holds."""
 
 from collections.abc import Iterable, Iterator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -18,7 +18,7 @@ from adapterhub_lite.cli.registry_common import (
 )
 
 if TYPE_CHECKING:
-    from adapterhub_lite_registry import Component, LineageNode, Manifest, Metric, Version
+    from adapterhub_lite_registry import Component, Manifest, Metric, Version
 
 
 @click.command("list")
@@ -156,36 +156,6 @@ def show(ref: str, as_json: bool) -> None:
     return None
 
 
-@click.command("log")
-@click.argument("ref")
-@json_option
-@shared_options
-def log(ref: str, as_json: bool) -> None:
-    """Show a version's ancestors, descendants and alias moves."""
-    registry = open_registry()
-    lineage = registry.lineage(ref)
-    moves = registry.alias_history(lineage.version.name)
-    if as_json:
-        return emit_json(
-            {
-                "ref": str(lineage.version),
-                "parents": [_node_json(node) for node in lineage.parents],
-                "children": [_node_json(node) for node in lineage.children],
-                "alias_moves": [vars(move) for move in moves],
-            }
-        )
-    click.echo(f"{lineage.version}  {lineage.version.manifest.kind}")
-    for title, nodes in (("made from", lineage.parents), ("made into", lineage.children)):
-        click.echo(f"{title}:" if nodes else f"{title}: nothing")
-        for line in _tree(nodes):
-            click.echo(line)
-    click.echo("alias moves:" if moves else "alias moves: none")
-    for move in reversed(moves):
-        steps = f"{move.before or 'new'} → {move.after or 'removed'}"
-        click.echo(f"  {human_time(move.time):<16}  {move.alias}  {steps}")
-    return None
-
-
 def _facts(version: "Version") -> Iterator[tuple[str, object]]:
     """Yield what there is to say, label by label; None stands for nothing."""
     manifest = version.manifest
@@ -245,15 +215,3 @@ def _metric_rows(metrics: "Iterable[Metric]") -> Iterator[tuple[object, ...]]:
     for metric in metrics:
         interval = f"{metric.ci[0]:.4g} to {metric.ci[1]:.4g}" if metric.ci else None
         yield metric.name, f"{metric.value:.4g}", interval, metric.split, metric.n
-
-
-def _tree(nodes: "tuple[LineageNode, ...]", indent: str = "  ") -> Iterator[str]:
-    for node in nodes:
-        weight = _spell("weight {:g}", node.weight)
-        place = node.ref or f"{node.digest[:19]}… (not here)"
-        yield f"{indent}{_join(place, node.kind, node.role, weight)}"
-        yield from _tree(node.nodes, indent + "  ")
-
-
-def _node_json(node: "LineageNode") -> dict[str, Any]:
-    return {**vars(node), "nodes": [_node_json(below) for below in node.nodes]}

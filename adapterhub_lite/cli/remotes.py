@@ -21,6 +21,7 @@ TENTHS = 10
 @click.option("--next", "next_number", is_flag=True,
               help="If its number is another version's there, take the next free one.")  # fmt: skip
 @click.option("--with-parents", is_flag=True, help="Push first all that it was made from.")
+@click.option("--unsigned", is_flag=True, help="Leave its signatures here.")
 @json_option
 @shared_options
 def push(
@@ -29,19 +30,21 @@ def push(
     alias: str | None,
     next_number: bool,
     with_parents: bool,
+    unsigned: bool,
     as_json: bool,
 ) -> None:
-    """Copy the version REF to REMOTE, with its name, number and digest.
+    """Copy the version REF to REMOTE, with its name, number, digest and signatures.
 
     Files that are there already are not sent, and nothing there is ever replaced. REMOTE is
-    file:FOLDER, bundle:FILE, oci://HOST/REPOSITORY, s3://BUCKET/PATH or another address that a
-    plugin knows.
+    file:FOLDER, bundle:FILE, hub:OWNER/NAME, oci://HOST/REPOSITORY, s3://BUCKET/PATH or another
+    address that a plugin knows.
 
     \b
     ahl push tickets@prod file:/srv/adapters --alias prod
     ahl push tickets@7 bundle:tickets.tar
     ahl push tickets s3://our-models/adapters
     ahl push tickets oci://ghcr.io/acme/tickets --with-parents
+    ahl push tickets@7 hub:me/tickets
     """
     from adapterhub_lite.cli.registry_common import human_size, open_registry
     from adapterhub_lite.plugins import get_catalogue
@@ -57,6 +60,7 @@ def push(
             alias=alias,
             next_number=next_number,
             with_parents=with_parents,
+            unsigned=unsigned,
             progress=progress,
         )
     there = f"{done.version.name}@{done.number}"
@@ -72,6 +76,7 @@ def push(
                 "files": done.files,
                 "sent": done.sent,
                 "bytes": done.bytes,
+                "signatures": done.signatures,
                 "parents": [str(parent.version) for parent in done.parents],
                 "absent": list(done.absent),
             }
@@ -80,6 +85,8 @@ def push(
     click.echo(f"{'pushed' if done.new else 'was there':<10}{done.version}")
     click.echo(f"{'to':<10}{done.remote}{'' if there == str(done.version) else f' as {there}'}")
     click.echo(f"{'sent':<10}{_files(done.sent)} of {done.files}, {human_size(done.bytes)}")
+    if done.signatures:
+        click.echo(f"{'signed':<10}{done.signatures} signature{'s' * (done.signatures > 1)}")
     _show_parents([str(parent.version) for parent in done.parents], done.absent, "here")
     if alias:
         click.echo(f"{'alias':<10}{alias}")
@@ -141,6 +148,7 @@ def pull(
                 "files": done.files,
                 "fetched": done.fetched,
                 "bytes": done.bytes,
+                "signatures": done.signatures,
                 "parents": [str(parent.version) for parent in done.parents],
                 "absent": list(done.absent),
             }
@@ -150,6 +158,8 @@ def pull(
     click.echo(f"{'from':<10}{done.remote}")
     click.echo(f"{'version':<10}{done.version}")
     click.echo(f"{'fetched':<10}{_files(done.fetched)} of {done.files}, {human_size(done.bytes)}")
+    if done.signatures:
+        click.echo(f"{'signed':<10}{done.signatures} signature{'s' * (done.signatures > 1)}")
     _show_parents([str(parent.version) for parent in done.parents], done.absent, "there")
     if alias:
         click.echo(f"{'alias':<10}{alias}")

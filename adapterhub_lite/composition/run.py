@@ -18,6 +18,7 @@ from adapterhub_lite.deployment.fresh import fresh_folder
 from adapterhub_lite.errors import UserError
 from adapterhub_lite.inference.artifact import ARTIFACT_FILE, MEMBERS, write_artifact_info
 from adapterhub_lite.inference.origins import origins_of
+from adapterhub_lite.reports.metadata import front_matter, hub_model, license_of
 from adapterhub_lite.training.artifact import RECIPE_FILE
 from adapterhub_lite.training.publish import INPUTS, environment, publish_folder, tensor_count
 
@@ -103,17 +104,17 @@ def _copy(source: Path, destination: Path) -> None:
 def _describe(plan: ComposePlan, compared: Compared, folder: Path) -> None:
     text = yaml.safe_dump(dict(plan.values), sort_keys=False, allow_unicode=True)
     (folder / RECIPE_FILE).write_text(text, encoding="utf-8")
+    base = hub_model(plan.base.ref, plan.base.revision)
     front = {
-        "base_model": plan.base.ref,
+        **({"base_model": base, "base_model_relation": "adapter"} if base else {}),
         "library_name": "adapterhub-lite",
+        **license_of(plan.recipe.license),
         "tags": ["adapterhub-lite", "composition", plan.spec.name],
     }
-    if plan.recipe.license:
-        front["license"] = plan.recipe.license
-    head = yaml.safe_dump(front, sort_keys=False, allow_unicode=True)
     members = "\n".join(f"- {one.name}: {one.ref}" for one in plan.found)
     card = (
-        f"---\n{head}---\n\n# {plan.recipe.publish or 'composition'}\n\n{plan.spec.summary}\n\n"
+        f"{front_matter(front)}\n\n# {plan.recipe.publish or 'composition'}\n\n"
+        f"{plan.spec.summary}\n\n"
         f"Adapters on {plan.base.ref}, composed by {plan.spec.name}:\n\n{members}\n\n"
         f"Compared with {compared.reference}: {compared.difference:.1e} of the largest output.\n\n"
         f"```yaml\n{text}```\n"

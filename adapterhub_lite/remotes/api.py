@@ -24,6 +24,7 @@ def push(
     alias: str | None = None,
     next_number: bool = False,
     with_parents: bool = False,
+    unsigned: bool = False,
     registry: "Registry | None" = None,
     catalogue: Catalogue | None = None,
     progress: Progress | None = None,
@@ -37,6 +38,7 @@ def push(
         alias=alias,
         next_number=next_number,
         with_parents=with_parents,
+        unsigned=unsigned,
         progress=progress,
     )
 

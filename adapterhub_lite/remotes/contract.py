@@ -5,7 +5,7 @@ number is a tag) and a hub repository (files are uploaded by their hash, a refer
 """
 
 from collections.abc import Iterable, Sequence
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 
 class Remote(Protocol):
@@ -55,6 +55,20 @@ class Remote(Protocol):
 
     def close(self) -> None:
         """Let go of what is held; called once, after success and failure alike."""
+
+
+@runtime_checkable
+class KeepsSignatures(Protocol):
+    """A remote that keeps signatures beside manifests, as those here do; others refuse signed ones.
+
+    Signatures are written after their manifest, and before a reference if that is new.
+    """
+
+    def read_signatures(self, digest: str) -> Iterable[Iterable[bytes]]:
+        """Yield the bytes of each signature of a manifest; none where there is none."""
+
+    def write_signature(self, digest: str, data: bytes) -> None:
+        """Keep one more signature of a manifest, unless it is there."""
 
 
 class RemoteOpener(Protocol):

@@ -1,12 +1,13 @@
 """Pull a version: nothing that comes is believed before it was checked.
 
 The manifest is short, in our own form and what its digest says; it names plain paths and no file
-that may hold a pickle. Files are hashed while they are written, and of a safetensors file the
-header is judged before the rest is asked for. What is here already is not transferred, so an
-interrupted pull is repeated and goes on. The version is published last, with the digest it had.
+that may hold a pickle. Where this registry asks for a signature, that is looked at next. Files are
+hashed while they are written; of a safetensors file the header is judged before the rest is asked
+for, and each number has to be finite. What is here already is not transferred, so an interrupted
+pull is repeated and goes on. The version is published last, with the digest it had.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -14,8 +15,10 @@ from adapterhub_lite.catalogue import Catalogue
 from adapterhub_lite.remotes.ancestors import ancestors_there
 from adapterhub_lite.remotes.contract import Remote
 from adapterhub_lite.remotes.finding import Found, find_version, read_manifest_of
+from adapterhub_lite.remotes.finite import with_finite_numbers
 from adapterhub_lite.remotes.headers import with_checked_header
 from adapterhub_lite.remotes.opening import opened
+from adapterhub_lite.remotes.signed import fetch_signatures
 from adapterhub_lite.remotes.transfer import Progress, Tally, checked, counted, distinct
 
 if TYPE_CHECKING:
@@ -26,8 +29,8 @@ if TYPE_CHECKING:
 class Pulled:
     """What a pull did: the version here, which it was there, and what had to be fetched for it.
 
-    ``parents`` are those that were pulled first, ``absent`` the digests of those that the remote
-    has not.
+    ``signatures`` came along. ``parents`` are those that were pulled first, ``absent`` the digests
+    of those that the remote has not.
     """
 
     version: "Version"
@@ -37,6 +40,7 @@ class Pulled:
     fetched: int
     bytes: int
     new: bool
+    signatures: int = 0
     parents: "tuple[Pulled, ...]" = ()
     absent: tuple[str, ...] = ()
 
@@ -58,8 +62,8 @@ def pull_version(
     a version of that name whose parent is the original. ``with_parents`` pulls all that it was made
     from before it, as far as the remote has it. ``alias`` points at it in the end. Raises
     NotFoundError when the remote has no such version, IntegrityError and BaseModelError for what
-    is damaged or malicious, InvalidNameError, StorageError and RemoteError; then it is not
-    published.
+    is damaged or malicious, SignatureError where this registry asks for a signature,
+    InvalidNameError, StorageError and RemoteError; then it is not published.
     """
     from adapterhub_lite_registry import check_alias, check_name
 
@@ -91,11 +95,25 @@ def pull_found(
 
     where = f"{found} of {address}"
     data, manifest = read_manifest_of(remote, found, where)
-    fetched, size = _fetch_files(remote, manifest, registry, where, progress)
+    signatures = fetch_signatures(remote, manifest, found.digest, where)
+    registry.signatures.require(manifest, found.digest, where, signatures)
     if name not in (None, manifest.name):
-        data = renamed(manifest, found.digest, name or "")
+        registry.signatures.refuse_unsigned(f"{where} under another name")
+        data, signatures = renamed(manifest, found.digest, name or ""), []
+    fetched, size = _fetch_files(remote, manifest, registry, where, progress)
+    for signature in signatures:
+        registry.signatures.add(manifest, found.digest, signature)
     version, new = _publish(data, name or manifest.name, found.number, registry)
-    return Pulled(version, address, str(found), len(manifest.files), fetched, size, new)
+    return Pulled(
+        version=version,
+        remote=address,
+        source=str(found),
+        files=len(manifest.files),
+        fetched=fetched,
+        bytes=size,
+        new=new,
+        signatures=len(signatures),
+    )
 
 
 def _fetch_files(
@@ -114,14 +132,19 @@ def _fetch_files(
     for entry in contents:
         if entry not in missing and (path := tensors.get(entry.sha256)):
             # these bytes came as a file of another kind, perhaps
-            next(iter(with_checked_header(exchange.read(entry.sha256), entry.size, path, where)))
+            for _ in _checked_weights(exchange.read(entry.sha256), entry.size, path, where):
+                pass
     tally = Tally(sum(entry.size for entry in missing), progress)
     for entry in missing:
         chunks: Iterable[bytes] = checked(remote.read(entry.sha256), entry, where)
         if path := tensors.get(entry.sha256):
-            chunks = with_checked_header(chunks, entry.size, path, where)
+            chunks = _checked_weights(chunks, entry.size, path, where)
         exchange.write(entry.sha256, entry.size, counted(chunks, tally))
     return len(missing), tally.done
+
+
+def _checked_weights(chunks: Iterable[bytes], size: int, path: str, where: str) -> Iterator[bytes]:
+    return with_finite_numbers(with_checked_header(chunks, size, path, where), path, where)
 
 
 def _publish(data: bytes, name: str, number: int, registry: "Registry") -> "tuple[Version, bool]":

@@ -1,4 +1,4 @@
-"""Push a version: what the remote lacks of its files, then the manifest, last the reference.
+"""Push a version: what the remote lacks of its files, manifest and signatures, last the reference.
 
 Until the reference is there nobody sees anything, so an interrupted push is repeated and goes on
 with the files that are still missing.
@@ -12,6 +12,7 @@ from adapterhub_lite.errors import RemoteError
 from adapterhub_lite.remotes.ancestors import ancestors_here
 from adapterhub_lite.remotes.contract import Remote
 from adapterhub_lite.remotes.opening import opened
+from adapterhub_lite.remotes.signed import send_signatures, signatures_to_send
 from adapterhub_lite.remotes.transfer import Progress, Tally, checked, counted, distinct
 
 if TYPE_CHECKING:
@@ -22,7 +23,8 @@ if TYPE_CHECKING:
 class Pushed:
     """What a push did: the version's number there, and what had to be sent for it.
 
-    ``parents`` are those that were pushed first, ``absent`` the digests of those that are not here.
+    ``signatures`` went along. ``parents`` are those that were pushed first, ``absent`` the digests
+    of those that are not here.
     """
 
     version: "Version"
@@ -32,6 +34,7 @@ class Pushed:
     sent: int
     bytes: int
     new: bool
+    signatures: int = 0
     parents: "tuple[Pushed, ...]" = ()
     absent: tuple[str, ...] = ()
 
@@ -45,14 +48,16 @@ def push_version(
     alias: str | None = None,
     next_number: bool = False,
     with_parents: bool = False,
+    unsigned: bool = False,
     progress: Progress | None = None,
 ) -> Pushed:
     """Copy the version ``ref`` to the remote, under the same name, number and digest.
 
     With ``next_number`` it becomes the remote's next version if its number is another's there;
     ``with_parents`` pushes all that it was made from before it, as far as that is here. ``alias``
-    points at it in the end. Raises NotFoundError, IntegrityError when a file here is damaged, and
-    RemoteError, also when the number is taken: nothing there is ever replaced.
+    points at it in the end; ``unsigned`` leaves its signatures here. Raises NotFoundError,
+    IntegrityError when a file here is damaged, and RemoteError, also when the number is taken, for
+    nothing there is ever replaced, and when the remote keeps no signatures.
     """
     from adapterhub_lite_registry import check_alias
 
@@ -62,7 +67,7 @@ def push_version(
     chain, absent = ancestors_here(version, registry) if with_parents else ([], [])
     with opened(address, catalogue, create=True) as remote:
         done = [
-            push_resolved(remote, one, address, registry, next_number, progress)
+            push_resolved(remote, one, address, registry, next_number, unsigned, progress)
             for one in (*chain, version)
         ]
         if alias is not None:
@@ -76,16 +81,20 @@ def push_resolved(
     address: str,
     registry: "Registry",
     next_number: bool = False,
+    unsigned: bool = False,
     progress: Progress | None = None,
 ) -> Pushed:
     """Copy one version to an open remote; raises as :func:`push_version`."""
     number = _choose_number(remote, version, address, next_number)
+    signatures = [] if unsigned else signatures_to_send(remote, version, registry, address)
     sent, size = _send_files(remote, version, registry, progress)
     remote.write_manifest(version.digest, registry.exchange.read_manifest(version.digest))
+    send_signatures(remote, version.digest, signatures)
     new = remote.resolve(version.name, number) is None
     if new:
         _publish(remote, version, number, address)
-    return Pushed(version, address, number, len(version.manifest.files), sent, size, new)
+    files = len(version.manifest.files)
+    return Pushed(version, address, number, files, sent, size, new, len(signatures))
 
 
 def _choose_number(remote: Remote, version: "Version", address: str, next_number: bool) -> int:

@@ -5,6 +5,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from adapterhub_lite.reports.markdown import cell, code
+from adapterhub_lite.reports.metadata import (
+    front_matter,
+    hub_model,
+    license_of,
+    model_index,
+    name_test_rows,
+    task_of,
+)
 from adapterhub_lite.reports.usage import library_of, usage
 from adapterhub_lite.specs import Task
 
@@ -22,8 +30,6 @@ KINDS: Final[Mapping[Task, str]] = {
     "text2text-generation": "A model that turns one text into another",
     "sentence-similarity": "A model of sentence embeddings",
 }
-HUB_TASKS: Final[Mapping[Task, str]] = {"text-regression": "text-classification"}
-"""Our tasks that the hub calls otherwise."""
 MOST_LABELS = 200
 
 
@@ -32,14 +38,9 @@ def write_card(file: Path, plan: "Plan", best: "SeedResult", seeds: "Sequence[Se
 
     The version's other files are there already, beside ``file``: they say who can load them.
     """
-    import yaml
-
-    front = yaml.safe_dump(
-        _front_matter(file.parent, plan, best), sort_keys=False, allow_unicode=True
-    )
     name = plan.recipe.publish or "model"
     parts = [
-        f"---\n{front}---",
+        front_matter(_metadata(file.parent, plan, best, name)),
         f"# {name}",
         _summary(plan, best),
         _scores(best, seeds),
@@ -59,20 +60,22 @@ def _labels(plan: "Plan") -> str:
     return f"{what}: " + ", ".join(code(label) for label in labels[:MOST_LABELS]) + more
 
 
-def _front_matter(folder: Path, plan: "Plan", best: "SeedResult") -> dict[str, Any]:
-    front: dict[str, Any] = {"library_name": library_of(folder, plan)}
-    if plan.recipe.license:
-        front["license"] = plan.recipe.license
-    task = plan.objective.spec.task
-    front |= {
-        "pipeline_tag": HUB_TASKS.get(task, task),
-        "base_model": plan.base.ref,
-        "base_model_relation": "adapter" if plan.method.spec.needs_base else "finetune",
+def _metadata(folder: Path, plan: "Plan", best: "SeedResult", name: str) -> dict[str, Any]:
+    task = task_of(plan.objective.spec.task)
+    base = hub_model(plan.base.ref, plan.base.revision)
+    relation = "adapter" if plan.method.spec.needs_base else "finetune"
+    data = plan.recipe.data
+    rows = name_test_rows(data.test_files.values(), data.training_files.values())
+    scores = [(metric.name, metric.value) for metric in best.test.metrics] if best.test else []
+    return {
+        "library_name": library_of(folder, plan),
+        **license_of(plan.recipe.license),
+        "pipeline_tag": task,
+        **({"base_model": base, "base_model_relation": relation} if base else {}),
         "tags": ["adapterhub-lite", plan.objective.spec.name, plan.method.spec.name],
+        **({"metrics": [metric for metric, _ in scores]} if scores else {}),
+        **model_index(name, task, rows, scores),
     }
-    if best.test:
-        front["metrics"] = [metric.name for metric in best.test.metrics]
-    return front
 
 
 def _summary(plan: "Plan", best: "SeedResult") -> str:

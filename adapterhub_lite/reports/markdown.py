@@ -1,4 +1,4 @@
-"""Text as Markdown code, whatever is in it."""
+"""Text as Markdown code, whatever is in it, and text that a terminal only shows."""
 
 import re
 
@@ -18,3 +18,8 @@ def cell(text: str) -> str:
 def longest_run(text: str) -> int:
     """Return the length of the longest run of backticks: a fence has to be longer."""
     return max((len(run) for run in re.findall("`+", text)), default=0)
+
+
+def printable(text: str) -> str:
+    """Return text without control characters: a terminal obeys some, and XML allows none."""
+    return "".join(letter for letter in text if letter.isprintable() or letter == "\n")

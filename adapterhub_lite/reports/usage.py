@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from adapterhub_lite.heads import AUTO_CLASSES
-from adapterhub_lite.specs import RowKind
+from adapterhub_lite.specs import Head, RowKind
 
 if TYPE_CHECKING:
     from adapterhub_lite.training.plan import Plan
@@ -46,12 +46,11 @@ def _is_pefts_own(folder: Path) -> bool:
 
 def usage(folder: Path, plan: "Plan", name: str) -> str:
     """Return the card's section on use."""
-    asked = _asked(plan)
-    ours = f'import adapterhub_lite\n\nadapterhub_lite.load("{name}").predict({asked})'
-    parts = ["## Use", _code(ours)]
-    theirs = "\n".join(_theirs(library_of(folder, plan), plan))
+    ours = ours_code(name, _asked(plan))
+    parts = ["## Use", code_block(ours)]
+    theirs = theirs_code(library_of(folder, plan), plan.head, plan.base.ref)
     if theirs:
-        parts += ["Without adapterhub-lite:", _code(theirs)]
+        parts += ["Without adapterhub-lite:", code_block(theirs)]
     if plan.objective.spec.task == "text-regression" and theirs:
         parts.append(
             "The model's output is in standard deviations from the mean of the training values; "
@@ -71,20 +70,29 @@ def _asked(plan: "Plan") -> str:
     return EXAMPLES[kind]
 
 
-def _code(text: str) -> str:
+def ours_code(name: str, asked: str) -> str:
+    """Return the lines that ask a version with adapterhub-lite."""
+    return f'import adapterhub_lite\n\nadapterhub_lite.load("{name}").predict({asked})'
+
+
+def code_block(text: str) -> str:
+    """Return lines of Python as Markdown."""
     return f"```python\n{text}\n```"
 
 
-def _theirs(library: str, plan: "Plan") -> Iterator[str]:
-    """Yield the lines that load the files with the field's own libraries."""
-    auto, base = AUTO_CLASSES[plan.head.kind], json.dumps(plan.base.ref, ensure_ascii=False)
-    labels = len(plan.head.labels)
+def theirs_code(library: str, head: Head, base: str) -> str:
+    """Return the lines that load a version's files with the field's own libraries, if any do."""
+    return "\n".join(_theirs(library, head, base))
+
+
+def _theirs(library: str, head: Head, base: str) -> Iterator[str]:
+    auto, labels = AUTO_CLASSES[head.kind], len(head.labels)
     sized = f", num_labels={labels}" if labels else ""
     match library:
         case "peft":
             yield "from peft import PeftModel"
             yield f"from transformers import {auto}, AutoTokenizer\n"
-            yield f"base = {auto}.from_pretrained({base}{sized})"
+            yield f"base = {auto}.from_pretrained({json.dumps(base, ensure_ascii=False)}{sized})"
             yield f'model = PeftModel.from_pretrained(base, "{FOLDER}")'
             yield f'tokenizer = AutoTokenizer.from_pretrained("{FOLDER}")'
         case "sentence-transformers":

@@ -1,4 +1,4 @@
-"""Places that versions are pushed to and pulled from: folders, bundles, registries, stores."""
+"""Places that versions are pushed to and pulled from: folders, bundles, OCI, the hub, stores."""
 
 from collections.abc import Iterator
 from typing import Final
@@ -23,7 +23,7 @@ STORES: Final = (
 
 @hookimpl
 def adapterhub_remotes() -> Iterator[RemoteSpec]:
-    """Offer folders, bundles and the stores that fsspec reaches."""
+    """Offer folders, bundles, OCI registries, the hub, and the stores that fsspec reaches."""
     yield RemoteSpec(
         name="folder",
         summary="Another registry, in a folder: file:/srv/adapters.",
@@ -41,6 +41,12 @@ def adapterhub_remotes() -> Iterator[RemoteSpec]:
         summary="A repository of an OCI registry: oci://ghcr.io/acme/tickets.",
         implementation="adapterhub_lite_remotes.oci:open_oci",
         schemes=("oci", "oci+http"),
+    )
+    yield RemoteSpec(
+        name="hub",
+        summary="A model repository of the Hugging Face hub: hub:me/tickets.",
+        implementation="adapterhub_lite_remotes.hub:open_hub",
+        schemes=("hub",),
     )
     for name, summary, schemes, module in STORES:
         yield RemoteSpec(
@@ -66,7 +72,8 @@ def adapterhub_conformance() -> Iterator[ConformanceCase]:
     for name, address in ADDRESSES.items():
         yield ConformanceCase(kind="remote", name=name, params={"address": address})
     why = {"check_has_an_address": "it needs a server; its own tests bring one"}
-    yield ConformanceCase(kind="remote", name="oci", expected_failures=why)
+    for name in ("oci", "hub"):
+        yield ConformanceCase(kind="remote", name=name, expected_failures=why)
     why = {"check_has_an_address": "it needs a server; its code is that of memory"}
     for name, *_ in STORES:
         if name not in ADDRESSES:

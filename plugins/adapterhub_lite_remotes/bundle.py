@@ -105,6 +105,24 @@ class BundleRemote:
             with _told(self._address):
                 self._open_writer().add(place, len(data), (data,))
 
+    def read_signatures(self, digest: str) -> Iterable[Iterable[bytes]]:
+        """Yield a manifest's signatures."""
+        start = f"{layout.signatures(digest)}/"
+        for name in sorted(self._members):
+            if name.startswith(start):
+                yield self._read(name, "a signature")
+
+    def write_signature(self, digest: str, data: bytes) -> None:
+        """Append a signature: to a manifest that is there already at once, else with that."""
+        place = layout.signature(digest, data)
+        if place in self._members:
+            return
+        if layout.manifest(digest) in self._members:
+            self._commit(place, data)
+        else:
+            with _told(self._address):
+                self._open_writer().add(place, len(data), (data,))
+
     def names(self) -> Sequence[str]:
         """Return the names of which there are references."""
         places = (name.split("/") for name in self._members)
@@ -175,10 +193,10 @@ class BundleRemote:
                     self._writer.copy(self._path, name, member)
         return self._writer
 
-    def _commit(self, place: str, line: bytes) -> None:
+    def _commit(self, place: str, data: bytes) -> None:
         with _told(self._address):
             writer = self._open_writer(without=place)
-            writer.add(place, len(line), (line,))
+            writer.add(place, len(data), (data,))
             writer.finish()
         self._members, self._writer = writer.members, None
         self._seen = _identity(self._path)

@@ -2,8 +2,13 @@
 
 from collections.abc import Iterable, Sequence
 
-from adapterhub_lite.errors import AliasConflictError, NotFoundError, RemoteError
-from adapterhub_lite_registry import Registry
+from adapterhub_lite.errors import (
+    AliasConflictError,
+    IntegrityError,
+    NotFoundError,
+    RemoteError,
+)
+from adapterhub_lite_registry import Registry, parse_manifest
 from adapterhub_lite_remotes.layout import local_path
 
 
@@ -46,6 +51,18 @@ class FolderRemote:
     def write_manifest(self, digest: str, data: bytes) -> None:
         """Store a manifest."""
         self._exchange.write_manifest(data)
+
+    def read_signatures(self, digest: str) -> Iterable[Iterable[bytes]]:
+        """Yield a manifest's signatures; IntegrityError for one that is damaged."""
+        signatures, problems = self._registry.signatures.of(digest)
+        if problems:
+            raise IntegrityError(str(problems[0]))
+        return [(data,) for data in signatures]
+
+    def write_signature(self, digest: str, data: bytes) -> None:
+        """Keep a signature."""
+        manifest = parse_manifest(self._exchange.read_manifest(digest), digest, digest)
+        self._registry.signatures.add(manifest, digest, data)
 
     def names(self) -> Sequence[str]:
         """Return the names that have a version."""

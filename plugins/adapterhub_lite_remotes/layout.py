@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterable
+from hashlib import sha256
 from pathlib import Path
 from typing import Final
 from urllib.parse import unquote, urlsplit
@@ -12,6 +13,7 @@ from adapterhub_lite_registry.refs import Ref, parse_ref, version_number
 FORMAT: Final = "FORMAT"
 MARK: Final = b"adapterhub-lite-remote 1\n"
 REFS: Final = "refs"
+TMP: Final = "tmp"
 LONGEST_REF: Final = 256
 CHUNK: Final = 1 << 22
 
@@ -25,6 +27,16 @@ def manifest(digest: str) -> str:
     """Return where the manifest with that digest lies."""
     sha256 = digest.removeprefix("sha256:")
     return f"manifests/sha256/{sha256[:2]}/{sha256}"
+
+
+def signatures(digest: str) -> str:
+    """Return the folder of the signatures of the manifest with that digest."""
+    return f"signatures/{digest.removeprefix('sha256:')}"
+
+
+def signature(digest: str, data: bytes) -> str:
+    """Return where a signature lies."""
+    return f"{signatures(digest)}/{sha256(data).hexdigest()}.json"
 
 
 def versions(name: str) -> str:

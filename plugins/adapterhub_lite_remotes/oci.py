@@ -87,6 +87,21 @@ class OciRemote:
         """Upload a manifest, as a file."""
         self._store(digest, data)
 
+    def read_signatures(self, digest: str) -> Iterable[Iterable[bytes]]:
+        """Yield a manifest's signatures."""
+        for signature, _ in self._signatures(digest):
+            yield self.read(signature.removeprefix("sha256:"))
+
+    def write_signature(self, digest: str, data: bytes) -> None:
+        """Upload a signature, and add it to those that a tag lists; of two at once one may win."""
+        present = self._signatures(digest)
+        added = (oci_pack.digest_of(data), len(data))
+        if added not in present:
+            self._store(added[0], data)
+            self._store(oci_pack.digest_of(oci_pack.EMPTY), oci_pack.EMPTY)
+            packed = oci_pack.pack_signatures([*present, added])
+            self._tag(oci_pack.signatures_tag(digest), packed)
+
     def names(self) -> Sequence[str]:
         """Return the name of the newest version; all have the same."""
         numbers = self._tagged()
@@ -203,6 +218,13 @@ class OciRemote:
     def _find(self, tag: str) -> Ref | None:
         packed = self._packed(tag)
         return None if packed is None else oci_pack.unpack(packed, f"{self._address.text}: {tag}")
+
+    def _signatures(self, digest: str) -> list[tuple[str, int]]:
+        """Return digests and sizes of a manifest's signatures."""
+        tag = oci_pack.signatures_tag(digest)
+        packed = self._packed(tag)
+        where = f"{self._address.text}: {tag}"
+        return [] if packed is None else oci_pack.unpack_signatures(packed, where)
 
     def _require(self, tag: str) -> Ref:
         found = self._find(tag)

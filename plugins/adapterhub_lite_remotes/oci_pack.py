@@ -6,7 +6,7 @@ by which a pull finds the version again. https://github.com/modelpack/model-spec
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from hashlib import sha256
 from pathlib import PurePosixPath
 from typing import Any, Final
@@ -26,6 +26,9 @@ NAME: Final = "org.opencontainers.image.title"
 NUMBER: Final = "org.opencontainers.image.version"
 OWN_MANIFEST: Final = ".adapterhub-lite/manifest.json"
 NUMBER_RULE: Final = re.compile(r"[1-9][0-9]{0,7}")
+SIGNATURE_TYPE: Final = "application/vnd.dev.sigstore.bundle.v0.3+json"
+EMPTY_TYPE: Final = "application/vnd.oci.empty.v1+json"
+EMPTY: Final = b"{}"
 KINDS: Final = {
     ".safetensors": "weight",
     ".gguf": "weight",
@@ -69,6 +72,37 @@ def unpack(data: bytes, where: str) -> Ref:
     if NUMBER_RULE.fullmatch(number) is None or not is_digest(digest):
         raise IntegrityError(f"{where} is damaged")
     return Ref(name, int(number), digest)
+
+
+def signatures_tag(digest: str) -> str:
+    """Return the tag under which a manifest's signatures are; no alias has so many letters."""
+    return f"{digest.replace(':', '-')}.sig"
+
+
+def pack_signatures(signatures: Iterable[tuple[str, int]]) -> bytes:
+    """Return the OCI manifest of some signatures, digests and sizes."""
+    layers = [_descriptor(SIGNATURE_TYPE, digest, size) for digest, size in signatures]
+    return _encode(
+        {
+            "schemaVersion": 2,
+            "mediaType": MANIFEST_TYPE,
+            "artifactType": SIGNATURE_TYPE,
+            "config": _descriptor(EMPTY_TYPE, digest_of(EMPTY), len(EMPTY)),
+            "layers": layers,
+        }
+    )
+
+
+def unpack_signatures(data: bytes, where: str) -> list[tuple[str, int]]:
+    """Return the digests and sizes of the signatures; raises IntegrityError."""
+    found = parse_object(data, where)
+    try:
+        layers = [(layer["digest"], layer["size"]) for layer in found["layers"]]
+    except (LookupError, TypeError) as error:
+        raise IntegrityError(f"{where} lists no signatures") from error
+    if not all(isinstance(d, str) and is_digest(d) and type(size) is int for d, size in layers):
+        raise IntegrityError(f"{where} is damaged")
+    return layers
 
 
 def digest_of(data: bytes) -> str:

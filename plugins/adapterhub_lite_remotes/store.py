@@ -5,6 +5,8 @@ lie: the store sees to that where its library can ask it to, elsewhere it is loo
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
 from functools import wraps
 from pathlib import PurePosixPath
 from secrets import token_hex
@@ -21,6 +23,8 @@ R = TypeVar("R")
 
 FLAT: Final = frozenset({"s3", "s3a", "gs", "gcs", "az", "abfs", "oss", "memory"})
 """Stores without folders: asked for one, some of them would make a bucket of a misspelt name."""
+ABANDONED_AFTER: Final = timedelta(days=1)
+"""A file in progress that nobody has written to for so long is a killed push's."""
 
 
 def open_store(address: str, *, create: bool) -> "StoreRemote":
@@ -73,6 +77,7 @@ class StoreRemote:
         place = self._place(layout.FORMAT)
         if create:
             self._create(place, layout.MARK)
+            self._sweep()
         try:
             mark = self._small(place)
         except FileNotFoundError:
@@ -100,19 +105,8 @@ class StoreRemote:
 
     @_told
     def write(self, sha256: str, size: int, chunks: Iterable[bytes]) -> None:
-        """Store a file, beside its place first."""
-        beside = self._place(f"tmp/{token_hex(12)}")
-        self._make_parent(beside)
-        try:
-            with self._files.open(beside, "wb") as stream:
-                for chunk in chunks:
-                    stream.write(chunk)
-            target = self._place(layout.blob(sha256))
-            self._make_parent(target)
-            self._files.mv(beside, target)
-        except BaseException:
-            self._discard(beside)
-            raise
+        """Store a file."""
+        self._write(layout.blob(sha256), chunks)
 
     def read_manifest(self, digest: str) -> Iterable[bytes]:
         """Yield a manifest's bytes."""
@@ -124,6 +118,22 @@ class StoreRemote:
         place = self._place(layout.manifest(digest))
         self._make_parent(place)
         self._files.pipe_file(place, data)
+
+    @_told
+    def read_signatures(self, digest: str) -> Iterable[Iterable[bytes]]:
+        """Return a manifest's signatures, each in chunks."""
+        folder = layout.signatures(digest)
+        return [
+            self._chunks(f"{folder}/{name}", "a signature")
+            for name in sorted(self._listing(folder))
+        ]
+
+    @_told
+    def write_signature(self, digest: str, data: bytes) -> None:
+        """Store a signature, unless it is there."""
+        place = layout.signature(digest, data)
+        if not self._files.exists(self._place(place)):
+            self._write(place, (data,))
 
     @_told
     def names(self) -> Sequence[str]:
@@ -185,6 +195,21 @@ class StoreRemote:
         if not self._flat:
             self._files.makedirs(str(PurePosixPath(place).parent), exist_ok=True)
 
+    def _write(self, place: str, chunks: Iterable[bytes]) -> None:
+        """Write a file beside its place first; one that breaks off leaves nothing."""
+        beside = self._place(f"{layout.TMP}/{token_hex(12)}")
+        self._make_parent(beside)
+        try:
+            with self._files.open(beside, "wb") as stream:
+                for chunk in chunks:
+                    stream.write(chunk)
+            target = self._place(place)
+            self._make_parent(target)
+            self._files.mv(beside, target)
+        except BaseException:
+            self._discard(beside)
+            raise
+
     def _create(self, place: str, data: bytes) -> bool:
         """Write a small file where there is none; False where there is one."""
         self._files.invalidate_cache()
@@ -217,6 +242,16 @@ class StoreRemote:
         except FileNotFoundError:
             return []
         return [PurePosixPath(entry).name for entry in entries]
+
+    def _sweep(self) -> None:
+        """Remove the files in progress that killed pushes left."""
+        oldest = datetime.now(UTC) - ABANDONED_AFTER
+        for name in self._listing(layout.TMP):
+            place = self._place(f"{layout.TMP}/{name}")
+            # somebody else may be faster, and some libraries tell no times
+            with suppress(Exception):
+                if self._files.modified(place) < oldest:
+                    self._files.rm(place)
 
     def _discard(self, place: str) -> None:
         try:

@@ -19,11 +19,13 @@ if TYPE_CHECKING:
         InvalidQueryError,
         NotFoundError,
         RegistryError,
+        SignatureError,
         StorageError,
     )
     from adapterhub_lite_registry.exchange import MAX_MANIFEST, Exchange, parse_manifest
     from adapterhub_lite_registry.fsck import FsckReport, Reading
     from adapterhub_lite_registry.gc import GcReport
+    from adapterhub_lite_registry.graph import GraphEdge, GraphNode, LineageGraph, lineage_graph
     from adapterhub_lite_registry.io import FileIO, at_most
     from adapterhub_lite_registry.lineage import Lineage, LineageNode
     from adapterhub_lite_registry.manifest import (
@@ -45,6 +47,13 @@ if TYPE_CHECKING:
     from adapterhub_lite_registry.registry import Registry, default_home
     from adapterhub_lite_registry.removal import RemovalPlan
     from adapterhub_lite_registry.repair import ByteSource, Outcome
+    from adapterhub_lite_registry.signatures import MAX_SIGNATURE, MOST_SIGNATURES, Signatures
+    from adapterhub_lite_registry.signers import (
+        KeySigner,
+        SigstoreSigner,
+        TrustedIdentity,
+        TrustedKey,
+    )
     from adapterhub_lite_registry.versions import Version
     from adapterhub_lite_registry.walk import Tally
 
@@ -60,10 +69,15 @@ _HOME_OF = {
     "InvalidQueryError": "errors",
     "NotFoundError": "errors",
     "RegistryError": "errors",
+    "SignatureError": "errors",
     "StorageError": "errors",
     "MAX_MANIFEST": "exchange",
     "Exchange": "exchange",
     "parse_manifest": "exchange",
+    "GraphEdge": "graph",
+    "GraphNode": "graph",
+    "LineageGraph": "graph",
+    "lineage_graph": "graph",
     "FileIO": "io",
     "at_most": "io",
     "Lineage": "lineage",
@@ -92,6 +106,13 @@ _HOME_OF = {
     "FsckReport": "fsck",
     "Reading": "fsck",
     "GcReport": "gc",
+    "MAX_SIGNATURE": "signatures",
+    "MOST_SIGNATURES": "signatures",
+    "Signatures": "signatures",
+    "KeySigner": "signers",
+    "SigstoreSigner": "signers",
+    "TrustedIdentity": "signers",
+    "TrustedKey": "signers",
     "Tally": "walk",
     "Version": "versions",
 }
@@ -99,6 +120,8 @@ _HOME_OF = {
 __all__ = [
     "ANY",
     "MAX_MANIFEST",
+    "MAX_SIGNATURE",
+    "MOST_SIGNATURES",
     "AdapterHubError",
     "AliasConflictError",
     "AliasMove",
@@ -113,12 +136,16 @@ __all__ = [
     "FileIO",
     "FsckReport",
     "GcReport",
+    "GraphEdge",
+    "GraphNode",
     "InUseError",
     "IntegrityError",
     "InvalidManifestError",
     "InvalidNameError",
     "InvalidQueryError",
+    "KeySigner",
     "Lineage",
+    "LineageGraph",
     "LineageNode",
     "Manifest",
     "ManifestDraft",
@@ -132,15 +159,21 @@ __all__ = [
     "RegistryError",
     "RemovalPlan",
     "Signature",
+    "SignatureError",
+    "Signatures",
+    "SigstoreSigner",
     "Source",
     "StorageError",
     "Tally",
     "Tensors",
+    "TrustedIdentity",
+    "TrustedKey",
     "Version",
     "at_most",
     "check_alias",
     "check_name",
     "default_home",
+    "lineage_graph",
     "parse_manifest",
 ]
 

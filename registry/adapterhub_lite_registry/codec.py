@@ -68,9 +68,15 @@ def decode(data: bytes, digest: str, where: str) -> Manifest:
 def is_canonical(data: bytes) -> bool:
     """Tell whether bytes are canonical JSON: there is no other way to write what they say."""
     try:
-        return rfc8785.dumps(json.loads(data)) == data
+        return rfc8785.dumps(json.loads(data, parse_int=_number)) == data
     except (ValueError, RecursionError):
         return False
+
+
+def _number(digits: str) -> int | float:
+    """Return a number without a point; a large one was a float, which is written without one."""
+    value = int(digits)
+    return value if abs(value) <= _MAX_INT else float(digits)
 
 
 FSCK_HINT = "run 'ahl fsck' to see what is damaged, and 'ahl repair' to mend it"

@@ -15,12 +15,15 @@ class Config(Record):
     """Settings of one registry, for all who use it; sizes are in bytes.
 
     Above ``quota_soft`` a publish warns, above ``quota_hard`` it is refused. ``remotes`` are the
-    addresses that a repair asks for bytes.
+    addresses that a repair asks for bytes. With ``require_signature`` no version is used, and none
+    taken in from elsewhere, that was not signed by one of ``trusted_keys``, public keys in PEM.
     """
 
     quota_soft: Count | None = None
     quota_hard: Count | None = None
     remotes: Many[Text] = Field(default=())
+    require_signature: bool = False
+    trusted_keys: Many[Text] = Field(default=())
 
 
 class ConfigStore:

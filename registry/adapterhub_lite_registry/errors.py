@@ -49,6 +49,10 @@ class IntegrityError(RegistryError):
     """Stored bytes do not match their digest, or a manifest does not parse."""
 
 
+class SignatureError(RegistryError):
+    """No signature by somebody who is trusted, or no way to tell."""
+
+
 class InvalidManifestError(RegistryError):
     """A manifest that a caller wants to publish breaks the schema."""
 

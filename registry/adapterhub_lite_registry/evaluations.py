@@ -4,8 +4,7 @@
 
     evaluations/<hex of the version's digest>/<time>-<start of the record's SHA-256>.json
 
-A record is written once and never touched again; its name tells whether its bytes are still those
-that were written. Removing a version removes its records.
+A record is written once and never touched again.
 """
 
 import hashlib
@@ -15,10 +14,11 @@ from typing import Literal
 import rfc8785
 from pydantic import Field, JsonValue, ValidationError
 
+from adapterhub_lite_registry.attachments import Attachments
 from adapterhub_lite_registry.codec import MAX_BYTES
 from adapterhub_lite_registry.errors import IntegrityError, InvalidManifestError
 from adapterhub_lite_registry.faults import guarded
-from adapterhub_lite_registry.io import FileIO, ensure_dir, exists, read_small, remove_tree
+from adapterhub_lite_registry.io import FileIO
 from adapterhub_lite_registry.layout import Layout, open_layout
 from adapterhub_lite_registry.manifest import (
     Dataset,
@@ -31,7 +31,6 @@ from adapterhub_lite_registry.manifest import (
     now,
 )
 from adapterhub_lite_registry.problems import Problem
-from adapterhub_lite_registry.temporary import Workspace
 from adapterhub_lite_registry.versions import Version
 
 _MARK = 16
@@ -66,9 +65,7 @@ class EvaluationStore:
     """Keeps and lists the evaluations of versions; every method raises StorageError."""
 
     def __init__(self, io: FileIO, layout: Layout) -> None:
-        self._io = io
-        self._layout = layout
-        self._root = layout.evaluations
+        self._records = Attachments(io, layout, layout.evaluations)
 
     @classmethod
     @guarded("open the evaluations")
@@ -90,51 +87,33 @@ class EvaluationStore:
             time=now(),
         )
         data = _encode(record)
-        folder = self._folder(version.digest)
-        self._prepare(folder)
-        with Workspace(self._io, self._layout.tmp) as work:
-            self._io.link(work.write(data, mode=0o444), f"{folder}/{_file_name(record.time, data)}")
-        self._io.fsync_dir(folder)
+        self._records.put(version.digest, _file_name(record.time, data), data)
         return record
 
     @guarded("read the evaluations")
     def of(self, version: Version) -> tuple[list[EvaluationRecord], list[Problem]]:
         """Return a version's records, oldest first, and the files that are damaged."""
-        folder = self._folder(version.digest)
-        if not exists(self._io, folder):
-            return [], []
         records, problems = [], []
-        for entry in sorted(self._io.listdir(folder)):
-            path = f"{folder}/{entry}"
+        for name in self._records.names(version.digest):
             try:
-                records.append(self._read(path, entry, version.digest))
+                records.append(self._read(version.digest, name))
             except IntegrityError as error:
-                problems.append(Problem(self._layout.relative(path), error.message))
+                place = self._records.place(version.digest, name)
+                problems.append(Problem(place, error.message))
         return records, problems
 
     @guarded("remove the evaluations")
     def forget(self, digest: str) -> None:
         """Remove all records of a removed version; a power cut may leave them to a collection."""
-        if exists(self._io, self._root):
-            remove_tree(self._io, self._folder(digest))
+        self._records.forget(digest)
 
-    def _folder(self, digest: str) -> str:
-        return f"{self._root}/{digest.removeprefix('sha256:')}"
-
-    def _prepare(self, folder: str) -> None:
-        """Make the folders durable; another process may be making them too, so sync always."""
-        ensure_dir(self._io, self._root)
-        self._io.fsync_dir(self._layout.home)
-        ensure_dir(self._io, folder)
-        self._io.fsync_dir(self._root)
-
-    def _read(self, path: str, entry: str, digest: str) -> EvaluationRecord:
-        data = read_small(self._io, path, MAX_BYTES)
+    def _read(self, digest: str, name: str) -> EvaluationRecord:
+        data = self._records.read(digest, name, MAX_BYTES)
         try:
             record = EvaluationRecord.model_validate_json(data)
         except ValidationError as error:
             raise IntegrityError("the record does not parse") from error
-        if record.digest != digest or entry != _file_name(record.time, data):
+        if record.digest != digest or name != _file_name(record.time, data):
             raise IntegrityError("the record is not what was written")
         return record
 

@@ -17,6 +17,7 @@ from adapterhub_lite_registry.manifest import Manifest, Parent
 from adapterhub_lite_registry.names import check_name
 from adapterhub_lite_registry.publish import Publisher, check_files
 from adapterhub_lite_registry.refs import RefStore
+from adapterhub_lite_registry.signatures import Signatures
 from adapterhub_lite_registry.space import Space
 from adapterhub_lite_registry.temporary import Workspace
 from adapterhub_lite_registry.versions import Version, VersionReader
@@ -100,9 +101,12 @@ class Exchange:
         """Make a manifest a version with that number; False where the number is taken.
 
         IntegrityError if it is no canonical manifest or a blob of it is not here,
-        InvalidManifestError for a path that is not allowed.
+        InvalidManifestError for a path that is not allowed, SignatureError where this registry asks
+        for a signature and none that counts is stored.
         """
-        manifest = parse_manifest(data, codec.digest_of(data), f"version {number}")
+        digest = codec.digest_of(data)
+        manifest = parse_manifest(data, digest, f"version {number}")
+        Signatures(self._io, self._layout).require(manifest, digest, f"{manifest.name}@{number}")
         for entry in manifest.files:
             if not self.has(entry.sha256, entry.size):
                 raise IntegrityError(f"{manifest.name}: {entry.path} is damaged or missing")

@@ -21,6 +21,7 @@ from adapterhub_lite_registry.layout import Layout
 from adapterhub_lite_registry.problems import Kind, Problem
 from adapterhub_lite_registry.quarantine import Quarantine
 from adapterhub_lite_registry.refs import RefStore, version_number
+from adapterhub_lite_registry.signatures import Signatures
 from adapterhub_lite_registry.versions import VersionReader
 from adapterhub_lite_registry.walk import Tally, stored, tally
 
@@ -73,6 +74,7 @@ class Checker:
         self._refs = refs
         self._reader = reader
         self._evaluations = EvaluationStore(io, layout)
+        self._signatures = Signatures(io, layout)
         self._progress = progress or (lambda done, total: None)
         self._problems: list[Problem] = []
         self._live: dict[tuple[str, int], str] = {}
@@ -167,6 +169,7 @@ class Checker:
         else:
             self._live[name, number] = ref.digest
             self._problems += self._evaluations.of(version)[1]
+            self._problems += self._signatures.of(version.digest)[1]
             for entry in version.manifest.files:
                 users = self._users.setdefault(entry.sha256, [])
                 if spelled not in users[-1:]:
@@ -192,7 +195,7 @@ class Checker:
             for alias, number in aliases.items():
                 if (name, alias, number) not in logged:
                     path = self._layout.alias(name, alias)
-                    self._report(path, f"no logged move took it to version {number}")
+                    self._report(path, f"no logged move took it to version {number}", kind="alias")
 
     def _check_loose_manifests(self) -> None:
         for sha256 in self._stored(self._layout.manifests):

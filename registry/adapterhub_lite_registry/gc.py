@@ -33,8 +33,8 @@ class GcReport:
 
     ``moved`` went to quarantine, ``young`` will go when the grace is over, ``emptied`` left the
     quarantine for good, ``quarantined`` lie there now, ``restored`` came back from there.
-    ``leftovers`` of killed runs and ``folders`` (views and evaluations) of removed versions are
-    gone.
+    ``leftovers`` of killed runs and ``folders`` (views, evaluations, signatures) of removed
+    versions are gone.
     """
 
     moved: Tally
@@ -167,9 +167,10 @@ class Collector:
                 self._io.unlink(f"{self._layout.verified}/{entry}")
 
     def _drop_folders(self) -> Tally:
-        """Remove views and evaluations of versions that are gone; those of others are kept."""
+        """Remove views and attachments of versions that are gone; those of others are kept."""
         files = size = 0
-        for root in (self._layout.checkouts, self._layout.evaluations):
+        layout = self._layout
+        for root in (layout.checkouts, layout.evaluations, layout.signatures):
             for entry in self._io.listdir(root) if exists(self._io, root) else ():
                 path = f"{root}/{entry}"
                 age = time.time() - self._io.lstat(path).st_mtime

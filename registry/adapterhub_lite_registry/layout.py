@@ -9,12 +9,13 @@
     refs/<name>/alias/prod            a copy of a version's reference
     journal/aliases.log               every alias move, one JSON object a line
     evaluations/<hex>/                what a version scored later; made when it is
+    signatures/<hex>/                 who vouches for a version; made when somebody does
     checkouts/<hex>/                  folder views of versions, rebuilt when lost
     links/<hex>                       checkouts that need the store's files; made when one does
     verified/                         what files looked like when they were last hashed
     damaged/                          marks of what is lost; made when something is
     quarantine/<time>-<token>/        what nothing needs, or is damaged, before it is gone
-    config.json                       quota, remotes to repair from; made when it is set
+    config.json                       quota, remotes, whom to trust; made when it is set
     tmp/                              writes in progress
     index.db                          what is searched, rebuilt when lost
 """
@@ -43,6 +44,7 @@ class Layout:
         self.verified = f"{self.home}/verified"
         self.tmp = f"{self.home}/tmp"  # noqa: S108 -- our own, not the shared one
         self.evaluations = f"{self.home}/evaluations"
+        self.signatures = f"{self.home}/signatures"
         self.index = f"{self.home}/index.db"
 
     def blob(self, sha256: str) -> str:

@@ -19,10 +19,13 @@ from adapterhub_lite_registry.temporary import Workspace
 _LIMIT = 8 << 20
 
 
+Kind = Literal["blob", "manifest"]
+
+
 class Mark(Record):
     """A file that is damaged: what it is, since when it is known, and which versions need it."""
 
-    what: Literal["blob", "manifest"]
+    what: Kind
     sha256: Sha256
     reason: Text
     versions: Many[Text]
@@ -45,6 +48,11 @@ class Marks:
             written = work.write(mark.model_dump_json().encode())
             self._io.rename(written, f"{self._root}/{mark.what}-{mark.sha256}")
         self._io.fsync_dir(self._root)
+
+    def remove(self, what: Kind, sha256: str) -> None:
+        """Remove a mark, if there is one: of a file that no version ever had."""
+        if exists(self._io, path := f"{self._root}/{what}-{sha256}"):
+            self._io.unlink(path)
 
     def standing(self) -> list[Mark]:
         """Return the marks whose files are missing still."""

@@ -79,14 +79,14 @@ def check_paths(paths: Iterable[str]) -> None:
     """Check the file paths of one version; InvalidManifestError names the first bad one.
 
     They are relative POSIX paths that stay inside their folder on any system, none is given
-    twice, and none is both a file and a folder. Two that differ only in case would be one file on
-    some systems, so they count as the same.
+    twice, and none is both a file and a folder. Two that differ only in case, or in how an accent
+    is written, would be one file on some systems, so they count as the same.
     """
     seen: set[str] = set()
     folders: set[str] = set()
     for path in paths:
         _check_path(path)
-        folded = path.casefold()
+        folded = unicodedata.normalize("NFD", path).casefold()
         if folded in seen:
             raise InvalidManifestError(f"file {path!r} is listed twice")
         seen.add(folded)
@@ -103,8 +103,8 @@ def _check_path(path: str) -> None:
             f"file path {path!r} is not a plain relative path",
             hint="no leading or doubled '/', no '.' and no '..'",
         )
-    if "\\" in path or any(unicodedata.category(letter)[0] == "C" for letter in path):
-        raise InvalidManifestError(f"file path {path!r} has a backslash or a control character")
+    if any(letter in "\\:" or unicodedata.category(letter)[0] == "C" for letter in path):
+        raise InvalidManifestError(f"file path {path!r} has '\\', ':' or a control character")
     if len(path) > _MAX_PATH or any(len(part.encode()) > _MAX_PART for part in parts):
         raise InvalidManifestError(f"file path {path[:40] + '…'!r} is too long")
 

@@ -19,6 +19,7 @@ from adapterhub_lite_registry.names import check_alias, check_name
 from adapterhub_lite_registry.publish import Publisher, Source
 from adapterhub_lite_registry.query import Entry, MetricCondition, Query, parse_metric
 from adapterhub_lite_registry.removal import RemovalPlan, Remover
+from adapterhub_lite_registry.signatures import Signatures
 from adapterhub_lite_registry.upkeep import Upkeep
 from adapterhub_lite_registry.versions import Version
 
@@ -182,15 +183,20 @@ class Registry(Upkeep):
 
     @guarded("read the file")
     def read_file(self, version: Version, path: str) -> bytes:
-        """Return one file's bytes, verified; NotFoundError, or IntegrityError if damaged."""
+        """Return one file's bytes, verified; NotFoundError, or IntegrityError if damaged.
+
+        SignatureError where the registry asks for a signature, as with all that gives bytes out.
+        """
+        self._require_signature(version)
         return self._views.read(version, path)
 
     @guarded("open the version")
     def path(self, version: Version) -> Path:
         """Return a folder with the version's files, verified, to load from and not to write to.
 
-        IntegrityError names the file that is damaged.
+        IntegrityError names the file that is damaged; SignatureError as for reading one.
         """
+        self._require_signature(version)
         return self._views.view(version)
 
     @guarded("check out")
@@ -198,8 +204,10 @@ class Registry(Upkeep):
         """Write the version's files to a new or empty folder, in one step, and return it.
 
         They are copies that may be edited; with ``link`` they share the store's bytes and must
-        not be. StorageError if the folder is occupied, IntegrityError if a file is damaged.
+        not be. StorageError if the folder is occupied, IntegrityError if a file is damaged,
+        SignatureError as for reading one.
         """
+        self._require_signature(version)
         return self._views.checkout(version, destination, link=link)
 
     @guarded("remove the version")
@@ -207,7 +215,7 @@ class Registry(Upkeep):
         """Remove a version, or only say what stands against it; its number is never reused.
 
         InUseError if an alias points to it or a child was made from it. Its bytes stay until
-        they are collected, the records of its evaluations go.
+        they are collected; the records of its evaluations and its signatures go.
         """
         name, number = self._reader.locate(ref)
         found = self._refs.live(name, number)
@@ -223,6 +231,7 @@ class Registry(Upkeep):
             return remover.plan(found, size, children)
         done = remover.remove(found, size, children)
         self.evaluations.forget(found.digest)
+        self.signatures.forget(found.digest)
         return done
 
     @property
@@ -231,9 +240,17 @@ class Registry(Upkeep):
         return EvaluationStore(self._io, self._layout)
 
     @property
+    def signatures(self) -> Signatures:
+        """Who vouches for versions, and whether this registry asks for that."""
+        return Signatures(self._io, self._layout)
+
+    @property
     def exchange(self) -> Exchange:
         """Bytes and manifests as they are, on their way to and from another store."""
         return Exchange(self._io, self._layout, self._refs, self._reader)
+
+    def _require_signature(self, version: Version) -> None:
+        self.signatures.require(version.manifest, version.digest, str(version))
 
     def _has_version(self, name: str) -> bool:
         try:

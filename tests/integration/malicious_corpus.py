@@ -204,6 +204,12 @@ def good(place: Path) -> None:
     (place / "secret").write_bytes(b"what a link leads to")
 
 
+def cpu_seconds() -> float:
+    """Return what this process and those that it waited for have computed."""
+    times = os.times()
+    return times.user + times.system + times.children_user + times.children_system
+
+
 def main(place: Path) -> None:
     """Import the whole corpus, and print what became of each part."""
     from adapterhub_lite import api
@@ -215,8 +221,15 @@ def main(place: Path) -> None:
     canary, registry = place / "canary", api.open_registry(place / "home")
     catalogue = get_catalogue(first_party_only=True)
     base = {"adapter": str(place / "base"), "wrong": str(place / "other")}
+    found: dict[str, str] = {}
+    cpu: dict[str, float] = {}
 
-    def attempt(source: Path, kind: str, convert: bool = False) -> str:
+    def attempt(what: str, source: Path, kind: str, convert: bool = False) -> None:
+        began = cpu_seconds()
+        found[what] = outcome(source, kind, convert)
+        cpu[what] = cpu_seconds() - began
+
+    def outcome(source: Path, kind: str, convert: bool) -> str:
         choices = ImportChoices(base=base.get(kind), convert=convert)
         try:
             import_folder(source, "victim", None, registry, catalogue, choices=choices)
@@ -226,7 +239,9 @@ def main(place: Path) -> None:
             return f"raised {type(error).__name__}: {error}"
         return "imported"
 
-    found = {f"a good {kind}": attempt(place / kind, kind) for kind in ("model", "adapter")}
+    for kind in ("model", "adapter"):
+        attempt(f"a good {kind}", place / kind, kind)
+    cpu.clear()
     (place / "archives").mkdir()
     packed = list(archives(place / "archives"))
     used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
@@ -235,19 +250,20 @@ def main(place: Path) -> None:
     for what, kind, edit in folders(place, canary):
         shutil.copytree(place / KINDS.get(kind, kind), place / "source")
         edit(place / "source")
-        found[what] = attempt(place / "source", kind)
+        attempt(what, place / "source", kind)
         if "pickle" in what and kind in ("model", "setfit"):
-            found[f"{what}, to be converted"] = attempt(place / "source", kind, convert=True)
+            attempt(f"{what}, to be converted", place / "source", kind, convert=True)
         shutil.rmtree(place / "source")
-    found["the wrong base"] = attempt(place / "adapter", "wrong")
+    attempt("the wrong base", place / "adapter", "wrong")
     for what, file in packed:
-        found[what] = attempt(file, "model")
+        attempt(what, file, "model")
     json.dump(
         {
             "found": found,
             "canary": canary.exists(),
             "escaped": [str(file) for file in place.parent.rglob("escaped*")],
             "seconds": time.perf_counter() - began,
+            "slowest": sorted(((took, what) for what, took in cpu.items()), reverse=True)[:5],
             "peak": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024,
         },
         sys.stdout,

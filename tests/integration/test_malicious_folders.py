@@ -23,5 +23,6 @@ def test_the_whole_corpus_is_refused_and_nothing_in_it_is_run(tmp_path: Path) ->
     assert {what: said for what, said in found.items()
             if what not in good and not said.startswith("refused: ")} == {}  # fmt: skip
     assert len(found) > 90
+    print(f"peak {told['peak']} MB; computing most: {told['slowest']}")
     assert not told["canary"]
     assert told["escaped"] == []

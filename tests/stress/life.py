@@ -7,11 +7,14 @@ processes are killed, so that the next one finds what was never synced.
 """
 
 import hashlib
+import json
 import random
 import shutil
+from base64 import b64encode
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
+from adapterhub_lite.training.publish import publish_folder
 from adapterhub_lite_registry import (
     Config,
     Dataset,
@@ -19,8 +22,10 @@ from adapterhub_lite_registry import (
     NotFoundError,
     Outcome,
     Registry,
+    Version,
 )
 from adapterhub_lite_registry.evaluations import EvaluationDraft
+from adapterhub_lite_registry.signing import PREDICATE
 from tests.stress.disk import FragileDisk, Killed
 
 DRAFT = ManifestDraft(kind="adapter")
@@ -71,6 +76,7 @@ class Life:
         self.alias: set[int | None] = {None}
         self.moves = 0
         self.scores = 0
+        self.signatures = 0
         self.rotten: set[str | None] = set()
         self.lost: set[str | None] = set()
         self.kept: set[str | None] = set()
@@ -104,6 +110,7 @@ class Life:
             stays = (path_of(home, f"{kind}s", str(sha256)).exists() for kind in KINDS)
             assert any(stays) or held & names
         assert len(list(home.glob("evaluations/*/*.json"))) >= self.scores
+        assert len(list(home.glob("signatures/*/*.json"))) >= self.signatures
         shutil.rmtree(home)
 
     def do(self, work: Callable[[Registry], object], kill_at: str = "") -> bool:
@@ -220,6 +227,27 @@ class Life:
             )
             self.acknowledged()
 
+    def sign(self, ref: str, who: str) -> None:
+        def work(registry: Registry) -> None:
+            version = registry.resolve(ref)
+            data = signature(version, who)
+            registry.signatures.add(version.manifest, version.digest, data)
+
+        self.signatures += self.do(work)
+        self.acknowledged()
+
+    def take_folder(self, folder: Path) -> None:
+        """Publish a folder's files under an alias, as an import does in the end."""
+
+        def work(registry: Registry) -> None:
+            version = publish_folder(folder, "support", DRAFT, registry, "prod")
+            self.live[str(version)] = version.digest
+
+        self.alias = {None, 1}
+        if self.do(work):
+            self.alias, self.moves = {1}, 1
+        self.acknowledged()
+
     def configure(self, quota: int) -> None:
         config = Config(quota_hard=quota)
         self.config.append(config)
@@ -253,6 +281,13 @@ class Life:
         self.disk.close(fd)
         self.disk.rename(fresh, path)
         self.disk.fsync_dir(path.parent)
+
+
+def signature(version: Version, who: str) -> bytes:
+    """Return what looks like a signature; whether it is one nobody asks here."""
+    named = {"name": f"{version.name}@{version.digest}"}
+    statement = json.dumps({"predicateType": PREDICATE, "subject": [named]}).encode()
+    return json.dumps({"dsseEnvelope": {"payload": b64encode(statement).decode()}, who: 1}).encode()
 
 
 def path_of(home: Path, kind: str, sha256: str) -> Path:

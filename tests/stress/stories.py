@@ -77,6 +77,33 @@ def take_over_after_a_killed_write(life: Life) -> None:
     life.acknowledged()
 
 
+def import_a_folder(life: Life) -> None:
+    """The files of a folder become a version, with an alias."""
+    life.begin()
+    folder = life.scratch / "folder"
+    (folder / "tokenizer").mkdir(parents=True)
+    (folder / "model.safetensors").write_bytes(b"weights")
+    (folder / "tokenizer" / "vocab.json").write_bytes(b"{}")
+    life.take_folder(folder)
+
+
+def vouch(life: Life) -> None:
+    """Two sign a version, one after the other."""
+    life.begin()
+    ref = life.publish("support", b"first")
+    life.sign(str(ref), "ada")
+    life.sign(str(ref), "ben")
+
+
+def need_it_again(life: Life) -> None:
+    """What lies in quarantine is given back to a version that needs it after all."""
+    life.begin()
+    ref = life.publish("support", b"first")
+    life.remove(ref)
+    life.gc(KEEP)
+    life.reappear(ref)
+
+
 def from_elsewhere() -> tuple[FileEntry, bytes]:
     """Return the file of a version that was made elsewhere, and its manifest's bytes."""
     entry = FileEntry(path="a", sha256=sha256_of(b"far"), size=3, media_type="a/b", role="data")
@@ -129,6 +156,9 @@ STORIES = (
     damage_a_manifest,
     take_over,
     take_over_after_a_killed_write,
+    import_a_folder,
+    vouch,
+    need_it_again,
     collect_after_a_killed_removal,
     remove_after_a_killed_alias_removal,
     move_after_a_killed_move,

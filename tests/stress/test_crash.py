@@ -10,7 +10,7 @@ from tests.stress.life import Life
 from tests.stress.stories import STORIES, live_a_little
 
 LONG = os.environ.get("STRESS") == "long"
-STATES = 100_000 if LONG else 1_000
+STATES = int(os.environ.get("STRESS_STATES", 100_000 if LONG else 1_000))
 TRIES = 40
 Story = Callable[[Life], None]
 

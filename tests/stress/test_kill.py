@@ -19,7 +19,7 @@ from adapterhub_lite_registry import (
 from tests.stress.workers import POINTS, MortalIO, fork, say
 
 LONG = os.environ.get("STRESS") == "long"
-KILLS = 1000 if LONG else 130
+KILLS = int(os.environ.get("STRESS_KILLS", 1000 if LONG else 130))
 WRITERS = 4
 ALIASES = ("prod", "next")
 DRAFT = ManifestDraft(kind="adapter")

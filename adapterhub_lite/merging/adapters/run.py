@@ -17,6 +17,7 @@ from adapterhub_lite.merging.adapters.merge import MergedAdapter, merge_factors,
 from adapterhub_lite.merging.adapters.plan import AdapterPlan
 from adapterhub_lite.merging.publishing import strategy_components
 from adapterhub_lite.merging.results import require_name
+from adapterhub_lite.reports.metadata import front_matter, hub_model, license_of
 from adapterhub_lite.training.artifact import RECIPE_FILE
 from adapterhub_lite.training.publish import publish_folder
 
@@ -66,18 +67,17 @@ def _write(plan: AdapterPlan, folder: Path) -> MergedAdapter:
 
 def _card(plan: AdapterPlan, merged: MergedAdapter, recipe: str) -> str:
     spec = plan.applied.spec
+    base = hub_model(plan.base.ref, plan.base.folder.name)
     front = {
-        "base_model": plan.base.ref,
+        **({"base_model": base, "base_model_relation": "adapter"} if base else {}),
         "library_name": "peft",
+        **license_of(plan.recipe.license),
         "tags": ["adapterhub-lite", "merge", spec.name],
     }
-    if plan.recipe.license:
-        front["license"] = plan.recipe.license
-    head = yaml.safe_dump(front, sort_keys=False, allow_unicode=True)
     models = "\n".join(f"- {adapter.label}" for adapter in plan.adapters)
     worst = max((result.error for result in merged.modules.values()), default=0.0)
     return (
-        f"---\n{head}---\n\n# {plan.recipe.publish or 'merged-adapter'}\n\n"
+        f"{front_matter(front)}\n\n# {plan.recipe.publish or 'merged-adapter'}\n\n"
         f"A LoRA adapter on {plan.base.ref}, merged by {spec.name} ({spec.formula}) from\n\n"
         f"{models}\n\nThe change of each weight is kept with a relative error of at most "
         f"{worst:.1e}.\n\n```yaml\n{recipe}```\n"

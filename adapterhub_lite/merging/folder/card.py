@@ -13,10 +13,12 @@ from adapterhub_lite.merging.folder.tasks import MODULES_FILE
 from adapterhub_lite.merging.opening import Opened
 from adapterhub_lite.merging.recipe_entries import Entry, entries_of
 from adapterhub_lite.recipes.merge import MergeRecipe
-from adapterhub_lite.reports.card import HUB_TASKS, KINDS
+from adapterhub_lite.reports.card import KINDS
 from adapterhub_lite.reports.markdown import cell, code, longest_run
+from adapterhub_lite.reports.metadata import front_matter, hub_model, license_of, task_of
 from adapterhub_lite.reports.usage import EXAMPLES
 from adapterhub_lite.specs import MergeSpec, RowKind
+from adapterhub_lite.wording import counted
 
 CARD: Final = "README.md"
 
@@ -55,7 +57,7 @@ def write_card(folder: Path, card: MergeCard) -> None:
 def card_text(card: MergeCard) -> str:
     """Return the card as Markdown, with the metadata that the hub reads."""
     parts = [
-        f"---\n{_yaml(_front_matter(card))}---",
+        front_matter(_metadata(card)),
         f"# {card.name}",
         _summary(card),
         _strategies(card.strategies),
@@ -68,20 +70,20 @@ def card_text(card: MergeCard) -> str:
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
-def _front_matter(card: MergeCard) -> dict[str, Any]:
+def _metadata(card: MergeCard) -> dict[str, Any]:
+    """Return what the hub reads; of the models only those that it has are named."""
     is_adapter = card.approximation is not None
-    front: dict[str, Any] = {"library_name": "peft" if is_adapter else _library(card.files)}
-    if card.recipe.license:
-        front["license"] = card.recipe.license
-    if card.files.info:
-        task = card.files.info.task
-        front["pipeline_tag"] = HUB_TASKS.get(task, task)
     merged = [] if is_adapter else list(card.opened.values())
     bases = [*([card.base] if card.base else []), *merged]
+    # the hub's cache names a folder by its commit
+    found = [hub_model(model.ref, model.folder.name) for model in bases]
+    named = list(dict.fromkeys(name for name in found if name is not None))
+    relation = "adapter" if is_adapter else "merge"
     return {
-        **front,
-        "base_model": list(dict.fromkeys(shown_name(model) for model in bases)),
-        "base_model_relation": "adapter" if is_adapter else "merge",
+        "library_name": "peft" if is_adapter else _library(card.files),
+        **license_of(card.recipe.license),
+        **({"pipeline_tag": task_of(card.files.info.task)} if card.files.info else {}),
+        **({"base_model": named, "base_model_relation": relation} if named else {}),
         "tags": ["adapterhub-lite", "merge", *(spec.name for spec in card.strategies)],
     }
 
@@ -113,7 +115,7 @@ def _summary(card: MergeCard) -> str:
     names = [spec.name for spec in card.strategies]
     how = f" by {_listed([_code(name) for name in names])}" if names else ""
     count = len({entry.name for entry in entries_of(card.recipe) if not entry.is_stage})
-    models = "1 model" if count == 1 else f"{count} models"
+    models = counted(count, "model")
     base = f" on the base {_code(shown_name(card.base))}" if card.base else ""
     return f"{what}, merged from {models}{how}{base} with adapterhub-lite."
 

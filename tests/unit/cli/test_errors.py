@@ -106,6 +106,13 @@ def test_an_error_without_a_message_still_has_a_line() -> None:
     assert describe_error(RuntimeError())[0].startswith("RuntimeError")
 
 
+def test_what_strangers_wrote_is_shown_and_not_obeyed_by_a_terminal() -> None:
+    line, hint, _ = describe_error(RecipeError("a \x1b[31m\ud800é" + "x" * 10**6, hint="\x07"))
+    assert line.startswith("a \\x1b[31m\\ud800é")
+    assert len(line) < 3000
+    assert hint == "\\x07"
+
+
 @pytest.mark.parametrize(
     "words",
     [("list",), ("show", "x"), ("fsck",), ("predict", "x", "a text"), ("fewshot", "none.csv")],

@@ -62,6 +62,7 @@ def test_push_tells_a_script_what_it_did(ahl: Ahl, places: dict[str, str]) -> No
         "new": True,
         "files": 4,
         "sent": 3,
+        "signatures": 0,
         "parents": [],
         "absent": [],
     }

@@ -59,7 +59,7 @@ def entry(**changes: Any) -> dict[str, Any]:
         (entry(), b"123456789", "bytes, and its header speaks of"),
         (entry(dtype="F31"), b"12345678", "unknown type 'F31'"),
         (entry(shape=[3]), b"12345678", "takes 8 bytes, and needs 12"),
-        (entry(shape=[-1, -2]), b"12345678", "negative size"),
+        (entry(shape=[-1, -2]), b"12345678", "a size that is no number"),
         (entry(data_offsets=[4, 12]), b"0" * 12, "does not begin where"),
         (entry(data_offsets=[-8, 0]), b"", "takes|negative|begin"),
         (entry() | {"y": entry()["x"]}, b"12345678", "does not begin where"),

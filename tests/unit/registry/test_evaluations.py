@@ -16,6 +16,7 @@ from adapterhub_lite_registry import (
     StorageError,
 )
 from adapterhub_lite_registry.evaluations import EvaluationDraft, EvaluationStore
+from adapterhub_lite_registry.layout import Layout
 
 DRAFT = EvaluationDraft(
     task="text-classification",
@@ -131,7 +132,7 @@ def test_whatever_fails_nothing_half_written_is_seen(registry, publish, disks):
     version = publish()
     for fail_at in range(1, 40):
         disk = disks.Failing(fail_at, errno.ENOSPC)
-        store = EvaluationStore(disk, EvaluationStore.open(registry.home)._layout)
+        store = EvaluationStore(disk, Layout(registry.home))
         with suppress(StorageError):
             store.add(version, DRAFT)
         records, problems = EvaluationStore.open(registry.home).of(version)

@@ -68,6 +68,7 @@ def test_bad_aliases(registry: Registry, publish, alias):
         "a//b",
         "a/",
         "a\\b",
+        "C:a",
         "a\x00b",
         "a\nb",
         "x" * 300,
@@ -80,7 +81,9 @@ def test_paths_that_would_leave_the_folder(registry: Registry, publish, path):
     assert registry.names() == []
 
 
-@pytest.mark.parametrize("paths", [("a", "a/b"), ("a/b", "a"), ("A.json", "a.json")])
+@pytest.mark.parametrize(
+    "paths", [("a", "a/b"), ("a/b", "a"), ("A.json", "a.json"), ("\xe9", "e\u0301")]
+)
 def test_paths_that_collide(publish, paths):
     with pytest.raises(InvalidManifestError):
         publish(files=dict.fromkeys(paths, b""))

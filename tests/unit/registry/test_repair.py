@@ -1,5 +1,6 @@
 """Damage is mended by digest, from wherever the bytes are; else it is marked, and stays listed."""
 
+import errno
 import random
 import shutil
 from collections.abc import Iterable
@@ -7,7 +8,8 @@ from hashlib import sha256
 
 import pytest
 
-from adapterhub_lite_registry import IntegrityError, NotFoundError, Registry
+from adapterhub_lite_registry import FileIO, IntegrityError, NotFoundError, Registry
+from adapterhub_lite_registry.io import StrPath
 
 
 class Copy:
@@ -176,3 +178,80 @@ def test_one_version_alone(registry, publish, copy, flip):
     assert registry.damaged().keys() == {"support@2"}
     with pytest.raises(NotFoundError):
         registry.repair("support@9")
+
+
+def flip_digest(registry, number):
+    """Damage the digest in a reference so that it still looks like one."""
+    reference = registry.home / "refs" / "support" / "v" / f"{number:08d}"
+    line = reference.read_bytes()
+    at = line.index(b":") + 1
+    reference.unlink()
+    reference.write_bytes(
+        line[:at] + (b"1" if line[at : at + 1] == b"0" else b"0") + line[at + 1 :]
+    )
+    return reference, line
+
+
+def test_a_digest_that_is_damaged_is_mended_by_who_knows_it(registry, version, copy):
+    registry.remove_alias("support", "prod")
+    reference, line = flip_digest(registry, 1)
+    (outcome,) = registry.repair()
+    assert not outcome.mended
+    assert "support@1" in registry.damaged()
+    (outcome,) = registry.repair(sources=[("copy", copy)])
+    assert outcome.how == "the reference was damaged: mended from copy"
+    assert reference.read_bytes() == line
+    assert registry.damaged() == {}
+    assert registry.fsck(read_data=True).problems == ()
+
+
+def test_another_version_of_that_number_elsewhere_is_not_taken_for_it(registry, publish, tmp_path):
+    publish(files={"a.json": b"ours"})
+    other = Registry.open(tmp_path / "other")
+    other.publish("support", {"a.json": b"theirs"}, registry.resolve("support").manifest)
+    reference, _ = flip_digest(registry, 1)
+    damaged = reference.read_bytes()
+    (outcome,) = registry.repair(sources=[("other", Copy(other))])
+    assert not outcome.mended
+    assert reference.read_bytes() == damaged
+
+
+def test_a_damaged_alias_makes_no_version_another(registry, publish):
+    """Its number is one bit off, and the version of that number is damaged too."""
+    publish(files={"a.json": b"one"}), publish(files={"a.json": b"two"}, alias="prod")
+    publish(files={"a.json": b"three"})
+    alias = registry.home / "refs" / "support" / "alias" / "prod"
+    alias.write_bytes(alias.read_bytes().replace(b"@2", b"@3"))
+    third = registry.home / "refs" / "support" / "v" / "00000003"
+    third.unlink()
+    third.write_bytes(b"rubbish")
+    registry.repair()
+    assert third.read_bytes() == b"rubbish"
+    assert registry.aliases("support") == {"prod": 2}
+
+
+def test_an_alias_that_went_astray_goes_back_to_where_its_log_says(registry, version, publish):
+    publish()
+    astray = registry.home / "refs" / "support" / "alias" / "prod"
+    astray.write_bytes((registry.home / "refs" / "support" / "v" / "00000002").read_bytes())
+    (outcome,) = registry.repair()
+    assert outcome.mended
+    assert registry.aliases("support") == {"prod": 1}
+
+
+def test_what_reads_well_again_is_left_where_it_is(registry, version, monkeypatch):
+    blob = stored(registry, "blobs")[0]
+    open_file = FileIO.open
+    refused = []
+
+    def once(self: FileIO, path: StrPath) -> int:
+        if str(path) == str(blob) and not refused:
+            refused.append(path)
+            raise OSError(errno.EIO, "input/output error")
+        return open_file(self, path)
+
+    monkeypatch.setattr(FileIO, "open", once)
+    (outcome,) = registry.repair()
+    assert (outcome.mended, outcome.how[:18]) == (True, "it reads well now:")
+    assert blob.exists()
+    assert registry.damaged() == {}

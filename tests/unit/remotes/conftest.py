@@ -1,17 +1,22 @@
 """Registries with versions, and a remote of each kind that needs no other machine."""
 
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from huggingface_hub import constants
+from huggingface_hub.utils import close_session
 from safetensors.numpy import save
 
 from adapterhub_lite.catalogue import Catalogue
 from adapterhub_lite.plugins import load_catalogue
+from adapterhub_lite.remotes import push_version
 from adapterhub_lite_registry import ManifestDraft, Registry, Version
+from tests.unit.remotes.hub_server import Hub, Repo
+from tests.unit.remotes.oci_registry import serving
 
 Publish = Callable[..., Version]
 
@@ -64,3 +69,31 @@ def address(request: pytest.FixtureRequest, tmp_path: Path) -> str:
         "bundle": f"bundle:{tmp_path}/place.tar",
         "memory": f"memory://{uuid.uuid4().hex}/adapters",
     }[request.param]
+
+
+@pytest.fixture
+def hub(monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
+    """Serve a hub, on which Ann is logged in."""
+    server = Hub()
+    with serving(server) as host:
+        monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
+        monkeypatch.setattr(constants, "HF_HUB_DISABLE_XET", True)
+        monkeypatch.setattr(constants, "ENDPOINT", f"http://{host}")
+        template = f"http://{host}/{{repo_id}}/resolve/{{revision}}/{{filename}}"
+        monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", template)
+        monkeypatch.setenv("HF_TOKEN", "hf_ann")
+        close_session()  # its client was made for another test's hub
+        yield server
+    close_session()
+
+
+@pytest.fixture
+def repo(publish: Any, here: Registry, catalogue: Catalogue, hub: Hub) -> Repo:
+    """Push three versions; the newest is prod."""
+    for seed in range(3):
+        publish(seed=seed)
+        alias = "prod" if seed == 2 else None
+        push_version(f"support@{seed + 1}", "hub:ann/tickets", here, catalogue, alias=alias)
+    hub.asked.clear()
+    hub.uploads.clear()
+    return hub.repos["ann/tickets"]

@@ -4,9 +4,11 @@ import io
 import tarfile
 import uuid
 from collections.abc import Callable
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import fsspec
 import pytest
 
 from adapterhub_lite.catalogue import Catalogue
@@ -246,3 +248,21 @@ def test_a_reference_in_the_wrong_place(
 def test_chained_addresses_are_refused(there: Registry, catalogue: Catalogue) -> None:
     with pytest.raises(RemoteError, match="chains several places"):
         pull_version("memory://x::file:///etc", there, catalogue)
+
+
+def test_a_push_sweeps_what_killed_ones_left(
+    publish: Any, here: Registry, catalogue: Catalogue
+) -> None:
+    address = f"memory://{uuid.uuid4().hex}/adapters"
+    publish(seed=1)
+    push_version("support", address, here, catalogue)
+    store = fsspec.filesystem("memory")
+    root = address.removeprefix("memory:/")
+    for name, days in (("old", 2), ("young", 0)):
+        store.pipe_file(f"{root}/tmp/{name}", b"half")
+        store.store[f"{root}/tmp/{name}"].modified -= timedelta(days=days)
+    pull_version(address, here, catalogue)
+    assert len(store.ls(f"{root}/tmp")) == 2, "who only reads removes nothing"
+    publish(seed=2)
+    push_version("support", address, here, catalogue)
+    assert store.ls(f"{root}/tmp", detail=False) == [f"{root}/tmp/young"]

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 import yaml
+from huggingface_hub import ModelCard
 
 from adapterhub_lite.catalogue import Catalogue
 from adapterhub_lite.evaluation import ClassRow, Evaluation, MetricValue
@@ -218,15 +219,26 @@ def test_the_front_matter_is_yaml_that_a_hub_reads(lab: Any, tmp_path: Path) -> 
     shutil.copytree(lab.base, base)
     plan = plan_of(lab, ("cat", "dog"), base=str(base))
     front, _ = card_of(plan, [seed_result(("cat", "dog"))], tmp_path)
-    assert front == {
+    read = ModelCard.load(tmp_path / "README.md").data
+    assert [(one.metric_type, one.task_type) for one in read.eval_results] == [
+        ("accuracy", "text-classification"),
+        ("log_loss", "text-classification"),
+    ]
+    assert read.model_name == front.pop("model-index")[0]["name"] == plan.recipe.publish
+    assert front == {  # a folder is no base that the hub knows
         "library_name": "adapterhub-lite",
         "license": "apache-2.0",
         "pipeline_tag": "text-classification",
-        "base_model": str(base),
-        "base_model_relation": "finetune",
         "tags": ["adapterhub-lite", "majority", "none"],
         "metrics": ["accuracy", "log_loss"],
     }
+
+
+def test_a_base_of_the_hub_is_named_by_its_card(lab: Any, tmp_path: Path) -> None:
+    plan = plan_of(lab, ("cat", "dog"))
+    named = replace(plan.base, ref="acme/encoder@main", revision="ab" * 20, source="hub")
+    front, _ = card_of(replace(plan, base=named), [seed_result(("cat", "dog"))], tmp_path)
+    assert (front["base_model"], front["base_model_relation"]) == ("acme/encoder", "finetune")
 
 
 def test_the_card_tells_scores_baseline_reason_and_use(lab: Any, tmp_path: Path) -> None:
@@ -245,7 +257,7 @@ def test_the_card_of_a_run_that_was_not_scored(lab: Any, tmp_path: Path) -> None
     bare = replace(seed_result(("cat", "dog")), test=None, baseline=None)
     plan = plan_of(lab, ("cat", "dog"), publish=None, license=None)
     front, body = card_of(plan, [bare], tmp_path)
-    assert not {"license", "metrics"} & set(front)
+    assert not {"license", "metrics", "model-index"} & set(front)
     assert "It was not scored on test rows." in body
     assert "# model" in body
 
