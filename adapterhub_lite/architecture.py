@@ -15,6 +15,8 @@ from adapterhub_lite.errors import BaseModelError
 from adapterhub_lite.specs import Family, HeadKind
 
 MAX_HEADER_BYTES = 64 * 1024 * 1024
+MAX_DIMENSIONS: Final = 64
+"""As many as torch has."""
 HEAD_TABLES: Final[Mapping[HeadKind, str]] = {
     "none": "MODEL_MAPPING_NAMES",
     "sequence-classification": "MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING_NAMES",
@@ -26,7 +28,7 @@ HEAD_TABLES: Final[Mapping[HeadKind, str]] = {
 """Head → transformers' own table of the model classes that have it."""
 OUTPUT_LAYERS: Final = ("lm_head.", "embed_out.", "output.", "output_projection.", "head.")
 """Beginnings of the names of a language model's output layer."""
-MALFORMED = (ValueError, KeyError, TypeError, AttributeError)
+MALFORMED = (ValueError, KeyError, TypeError, AttributeError, ArithmeticError, RecursionError)
 """What reading somebody's JSON raises when it is not what it should be."""
 
 
@@ -126,7 +128,7 @@ def read_header(file: Path, ref: str) -> dict[str, TensorInfo]:
     """Read name, dtype and shape of every tensor in one safetensors file; raises BaseModelError."""
     try:
         return _read_header(file)
-    except (OSError, ArithmeticError, RecursionError, struct.error, *MALFORMED) as error:
+    except (OSError, struct.error, *MALFORMED) as error:
         raise BaseModelError(
             f"{file.name} of {ref!r} is no valid safetensors file: {error}",
             ref=ref,
@@ -141,7 +143,7 @@ def weight_files(folder: Path, ref: str) -> list[Path]:
         try:
             shards = json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()
             names = {Path(name).name for name in shards}
-        except (RecursionError, *MALFORMED) as error:
+        except MALFORMED as error:
             raise BaseModelError(f"{index.name} of {ref!r} does not parse", ref=ref) from error
         files = [folder / name for name in sorted(names)]
     else:
@@ -177,16 +179,33 @@ def _read_config(folder: Path, ref: str) -> dict[str, Any]:
 
 
 def _read_header(file: Path) -> dict[str, TensorInfo]:
+    total = file.stat().st_size
     with file.open("rb") as stream:
         (length,) = struct.unpack("<Q", stream.read(8))
         if length > MAX_HEADER_BYTES:
             raise ValueError(f"its header would take {length} bytes")
         header = json.loads(stream.read(length))
     return {
-        name: TensorInfo(str(entry["dtype"]), tuple(int(size) for size in entry["shape"]))
+        name: TensorInfo(str(entry["dtype"]), plain_shape(entry["shape"], total))
         for name, entry in header.items()
         if name != "__metadata__"
     }
+
+
+def plain_shape(said: Any, file_bytes: int) -> tuple[int, ...]:
+    """Return the shape that a header says; ValueError unless a file of ``file_bytes`` may hold it.
+
+    To multiply thousands of sizes, or ones of thousands of digits, would take minutes.
+    """
+    if not isinstance(said, list):
+        raise ValueError("a tensor has a shape that is no list")
+    shape = tuple(said)
+    largest = 8 * file_bytes  # a number takes a bit at least
+    if len(shape) > MAX_DIMENSIONS:
+        raise ValueError(f"a tensor has {len(shape)} dimensions")
+    if not all(type(size) is int and 0 <= size <= largest for size in shape):
+        raise ValueError("a tensor has a size that is no number, or more than its file holds")
+    return shape
 
 
 def _first_int(config: Mapping[str, Any], *keys: str) -> int:

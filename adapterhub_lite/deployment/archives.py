@@ -89,17 +89,17 @@ class _Writer:
                 self.source, f"it unpacks to more than {self.limit // MIB} MiB, which is no model"
             )
 
-    def member(self, name: str) -> Path | None:
-        """Return where a member is written, None for the folder itself; raises BaseModelError."""
+    def member(self, name: str, *, is_folder: bool) -> Path | None:
+        """Return where a file is written, None for a folder; raises BaseModelError."""
         self.members += 1
         if self.members > MAX_MEMBERS:
             raise _refusal(self.source, f"it has more than {MAX_MEMBERS} members")
         parts = name.removeprefix("./").removesuffix("/").split("/")
-        if name in (".", "./"):
+        if is_folder and name in (".", "./"):
             return None
         if len(parts) > MAX_DEPTH or not all(map(_PART.fullmatch, parts)):
             raise _refusal(self.source, f"it has a member called {name[:100]!r}")
-        return self.target.joinpath(*parts)
+        return None if is_folder else self.target.joinpath(*parts)
 
     def write(self, place: Path, stream: IO[bytes], *, counted: bool) -> None:
         """Write a regular file, a chunk at a time; ``counted`` where its stream counts already."""
@@ -121,8 +121,8 @@ def _unzip(stream: BinaryIO, writer: _Writer) -> None:
             if kind not in (0, 0o4, 0o10) or member.flag_bits & 1:
                 what = "is encrypted" if member.flag_bits & 1 else "is a link or a device"
                 raise _refusal(writer.source, f"{member.filename[:100]!r} {what}")
-            place = writer.member(member.filename)
-            if place is not None and not member.is_dir():
+            place = writer.member(member.filename, is_folder=member.is_dir())
+            if place is not None:
                 with archive.open(member) as opened:
                     writer.write(place, opened, counted=False)
 
@@ -178,8 +178,8 @@ def _untar(stream: BinaryIO | gzip.GzipFile, writer: _Writer) -> None:
         for member in archive:
             if not (member.isreg() or member.isdir()) or member.issparse():
                 raise _refusal(writer.source, f"{member.name[:100]!r} is a link or a device")
-            place = writer.member(member.name)
-            if place is not None and member.isreg():
+            place = writer.member(member.name, is_folder=member.isdir())
+            if place is not None:
                 opened = archive.extractfile(member)
                 assert opened is not None, "a regular file"
                 writer.write(place, opened, counted=True)

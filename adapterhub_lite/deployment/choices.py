@@ -12,8 +12,14 @@ from adapterhub_lite.errors import (
     CapabilityError,
     DataError,
 )
-from adapterhub_lite.protocols import ImportOptions
-from adapterhub_lite.specs import ImportChoice, ImporterSpec, ObjectiveSpec, ResolvedBase
+from adapterhub_lite.protocols import ImportOptions, Method
+from adapterhub_lite.specs import (
+    ImportChoice,
+    ImporterSpec,
+    MethodSpec,
+    ObjectiveSpec,
+    ResolvedBase,
+)
 
 if TYPE_CHECKING:
     from adapterhub_lite_registry import Registry
@@ -69,9 +75,14 @@ def import_options(
     def find_objective(told: str | None) -> ObjectiveSpec:
         return _adopting(choices.objective or told, catalogue)
 
+    def find_method(name: str) -> tuple[MethodSpec, Method]:
+        method = catalogue.method(name)
+        return method, catalogue.implementation(method)
+
     return ImportOptions(
         find_base=find_base,
         find_objective=find_objective,
+        find_method=find_method,
         convert=choices.convert,
         labels=choices.labels,
         multi_label=choices.multi_label,

@@ -23,6 +23,7 @@ from adapterhub_lite.inference.predictor import Predictor
 from adapterhub_lite.predictions import Embedded, Prediction, Valued
 from adapterhub_lite.protocols import Outcome
 from adapterhub_lite.recipes import validate
+from adapterhub_lite.reports.metadata import front_matter, hub_model, license_of, task_of
 from adapterhub_lite.specs import ObjectiveSpec, ResolvedBase, Task
 from adapterhub_lite.training.publish import INPUTS, environment, publish_folder, tensor_count
 
@@ -63,11 +64,12 @@ def import_folder(
 
     Without a format the folder's files tell it. Raises UnknownNameError for a format that no plugin
     offers, UserError when the folder cannot be read, is of no one format, or the choices do not
-    fit it, InvalidNameError, and SelfTestError.
+    fit it, InvalidNameError, SelfTestError, and SignatureError where the registry asks for one.
     """
     from adapterhub_lite_registry import check_name
 
     check_name(name)
+    registry.signatures.refuse_unsigned(str(source))
     if form is not None:
         catalogue.importer(form)  # a misspelt format is named first, whatever else is wrong
     choices = choices or ImportChoices()
@@ -201,20 +203,18 @@ def _is_finite(answer: Prediction) -> bool:
 
 def _write_card(folder: Path, name: str, form: str, draft: "ManifestDraft") -> None:
     """Write ``README.md``: what it is, where it came from, how to use it."""
-    import yaml
-
     info = read_artifact_info(folder)
-    front: dict[str, Any] = {"library_name": "adapterhub-lite"}
-    if draft.license:
-        front["license"] = draft.license
-    front["pipeline_tag"] = info.task
-    if draft.base:
-        front["base_model"] = draft.base.ref
-    front["tags"] = ["adapterhub-lite", info.objective, info.method]
-    head = yaml.safe_dump(front, sort_keys=False, allow_unicode=True)
+    base = hub_model(draft.base.ref, draft.base.revision) if draft.base else None
+    front = {
+        "library_name": "adapterhub-lite",
+        **license_of(draft.license),
+        "pipeline_tag": task_of(info.task),
+        **({"base_model": base} if base else {}),
+        "tags": ["adapterhub-lite", info.objective, info.method],
+    }
     labels = ", ".join(f"`{label}`" for label in draft.signature.labels) if draft.signature else ""
     text = (
-        f"---\n{head}---\n\n# {name}\n\nImported from a folder of {form}.\n\n## Use\n\n"
+        f"{front_matter(front)}\n\n# {name}\n\nImported from a folder of {form}.\n\n## Use\n\n"
         f'```python\nimport adapterhub_lite\n\nadapterhub_lite.load("{name}").predict(["a text"])'
         f"\n```\n" + (f"\nLabels: {labels}\n" if labels else "")
     )

@@ -4,18 +4,18 @@ import json
 import shutil
 import struct
 from collections.abc import Mapping, Sequence
-from itertools import pairwise
 from math import prod
 from pathlib import Path
 from typing import Any, BinaryIO, Final
 
-from adapterhub_lite.architecture import TensorInfo
+from adapterhub_lite.architecture import TensorInfo, plain_shape
 from adapterhub_lite.errors import BaseModelError
 
 MIB: Final = 2**20
 MAX_HEADER: Final = 4 * MIB
 """A safetensors header of more than that would take seconds and a gigabyte to parse."""
 MAX_TENSORS: Final = 20_000
+KEYS: Final = {"dtype", "shape", "data_offsets"}
 BYTES: Final[Mapping[str, int]] = {
     "F64": 8,
     "F32": 4,
@@ -72,8 +72,9 @@ def require_inside(source: Path, name: str) -> Path:
 def check_header(file: Path, ref: str) -> dict[str, TensorInfo]:
     """Return the tensors of a safetensors file; raises BaseModelError before any library parses it.
 
-    The header is short and names each tensor once, with a known dtype, no empty dimension, and as
-    many bytes within the file as its shape takes, none of them another's.
+    The header is short and names each tensor once, with a known dtype, no empty dimension, and the
+    bytes that its shape takes; all of them together are the file, without gaps. What is accepted
+    the library loads.
     """
     with file.open("rb") as stream:
         return check_header_of(stream, file.stat().st_size, file.name, ref)
@@ -95,15 +96,21 @@ def _check_header(stream: BinaryIO, size: int) -> dict[str, TensorInfo]:
     (length,) = struct.unpack("<Q", stream.read(8))
     if length > MAX_HEADER:
         raise ValueError(f"it would take {length} bytes")
-    header = json.loads(stream.read(length), object_pairs_hook=_each_once)
-    header.pop("__metadata__", None)
+    text = stream.read(length).decode("utf-8")
+    header = json.loads(text, object_pairs_hook=_each_once, parse_int=_natural)
+    told = header.pop("__metadata__", {})
+    if not (isinstance(told, dict) and all(isinstance(value, str) for value in told.values())):
+        raise ValueError("its metadata are not texts")
     if len(header) > MAX_TENSORS:
         raise ValueError(f"it names {len(header)} tensors")
     room = size - 8 - length
     tensors = {name: _tensor(name, entry, room) for name, entry in header.items()}
+    for name in (*told, *told.values(), *tensors):
+        name.encode()  # half a surrogate pair is no text
     places = sorted(tuple(entry["data_offsets"]) for entry in header.values())
-    if any(end > begin for (_, end), (begin, _) in pairwise(places)):
-        raise ValueError("two of its tensors share bytes")
+    ends = [0, *(end for _, end in places)]
+    if [*(begin for begin, _ in places), room] != ends:
+        raise ValueError("its tensors share bytes, or leave some out")
     return tensors
 
 
@@ -114,11 +121,21 @@ def _each_once(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
     return found
 
 
+def _natural(digits: str) -> int:
+    if digits.startswith("-"):
+        raise ValueError(f"{digits} is below zero")
+    return int(digits)
+
+
 def _tensor(name: str, entry: Mapping[str, Any], room: int) -> TensorInfo:
-    shape = tuple(entry["shape"])
+    if entry.keys() != KEYS:
+        raise ValueError(f"{name!r} has other keys than {', '.join(sorted(KEYS))}")
+    shape = plain_shape(entry["shape"], room)
     begin, end = entry["data_offsets"]
-    if not all(type(size) is int and size > 0 for size in shape):
-        raise ValueError(f"{name!r} has the shape {list(shape)}")
+    if not (type(begin) is int and type(end) is int):
+        raise ValueError(f"{name!r} has a place that is no whole number")
+    if 0 in shape:
+        raise ValueError(f"{name!r} has an empty dimension")
     if entry["dtype"] not in BYTES:
         raise ValueError(f"{name!r} has the dtype {entry['dtype']!r}")
     if not 0 <= begin <= end <= room or end - begin != prod(shape) * BYTES[entry["dtype"]]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from adapterhub_lite.architecture import weight_files
+from adapterhub_lite.architecture import MALFORMED, plain_shape, weight_files
 from adapterhub_lite.errors import BaseModelError
 
 ITEM_BYTES: Final[Mapping[str, int]] = {
@@ -79,7 +79,7 @@ def read_file_header(file: Path, ref: str) -> dict[str, StoredTensor]:
     """Find every tensor of one safetensors file; raises BaseModelError when it is malformed."""
     try:
         return _read_header(file)
-    except (OSError, ValueError, KeyError, TypeError, RecursionError, struct.error) as error:
+    except (OSError, struct.error, *MALFORMED) as error:
         raise BaseModelError(
             f"{file.name} of {ref!r} is no valid safetensors file: {error}",
             ref=ref,
@@ -95,8 +95,8 @@ def _read_header(file: Path) -> dict[str, StoredTensor]:
             raise ValueError(f"its header would take {length} bytes")
         header: dict[str, Any] = json.loads(stream.read(length))
     header.pop("__metadata__", None)
-    found = {name: _entry(file, name, said, 8 + length) for name, said in header.items()}
     end = 8 + length
+    found = {name: _entry(file, name, said, end, total) for name, said in header.items()}
     for name, tensor in sorted(found.items(), key=lambda item: (item[1].start, item[1].nbytes)):
         if tensor.start != end:
             raise ValueError(f"{name!r} does not begin where the tensor before it ends")
@@ -106,13 +106,13 @@ def _read_header(file: Path) -> dict[str, StoredTensor]:
     return found
 
 
-def _entry(file: Path, name: str, said: Mapping[str, Any], data: int) -> StoredTensor:
-    start, stop = (int(offset) for offset in said["data_offsets"])
-    shape = tuple(int(size) for size in said["shape"])
+def _entry(file: Path, name: str, said: Mapping[str, Any], data: int, total: int) -> StoredTensor:
+    start, stop = said["data_offsets"]
+    if not (type(start) is int and type(stop) is int):
+        raise ValueError(f"{name!r} has a place that is no whole number")
+    shape = plain_shape(said["shape"], total)
     if said["dtype"] not in ITEM_BYTES:
         raise ValueError(f"{name!r} has the unknown type {said['dtype']!r}")
-    if min(shape, default=0) < 0:
-        raise ValueError(f"{name!r} has a negative size")
     tensor = StoredTensor(said["dtype"], shape, file, data + start)
     if start < 0 or stop - start != tensor.nbytes:
         raise ValueError(f"{name!r} takes {stop - start} bytes, and needs {tensor.nbytes}")

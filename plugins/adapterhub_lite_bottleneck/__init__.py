@@ -7,7 +7,7 @@ from pydantic import Field, NonNegativeInt, PositiveInt
 
 from adapterhub_lite.hookspecs import hookimpl
 from adapterhub_lite.specs import MethodSpec, Params, PresetSpec, TargetRole
-from adapterhub_lite_bottleneck.styles import NonLinearity, Style
+from adapterhub_lite_bottleneck.styles import NonLinearity, Reads, Style
 
 HOULSBY = "https://arxiv.org/abs/1902.00751"
 PFEIFFER = "https://arxiv.org/abs/2005.00247"
@@ -20,6 +20,13 @@ class BottleneckParams(Params):
         default="pfeiffer",
         description="houlsby: behind the attention and the feed-forward; pfeiffer: behind the "
         "feed-forward; parallel: beside the feed-forward.",
+    )
+    reads: Reads | None = Field(
+        default=None,
+        description="What the adapter reads. houlsby and pfeiffer: the projection they stand "
+        "behind, or the sublayer's output, with residual connection and LayerNorm, as AdapterHub's "
+        "seq_bn does; parallel: the feed-forward's input, or the residual stream before its "
+        "LayerNorm. Left out, the first of each.",
     )
     reduction_factor: float = Field(
         default=16, gt=0, description="Hidden size over bottleneck width; 16 makes 768 wide 48."

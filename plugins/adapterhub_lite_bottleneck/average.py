@@ -66,7 +66,7 @@ def _check(
 def differences(configs: Mapping[str, BottleneckConfig]) -> list[str]:
     """Return why adapters have no common bottleneck; width, scaling and dropout may differ."""
     reasons = []
-    for field in ("style", "non_linearity", "target_modules", "layers_to_transform"):
+    for field in ("style", "reads", "non_linearity", "target_modules", "layers_to_transform"):
         values = [getattr(config, field) for config in configs.values()]
         if any(value != values[0] for value in values):
             reasons.append(f"adapters that differ in {field} have no common bottleneck: {values}")

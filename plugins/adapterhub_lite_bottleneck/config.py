@@ -6,7 +6,7 @@ from typing import Any, get_args
 from peft import PeftConfig
 
 from adapterhub_lite.errors import RecipeError
-from adapterhub_lite_bottleneck.styles import STYLES, NonLinearity, Style, bottleneck_width
+from adapterhub_lite_bottleneck.styles import STYLES, NonLinearity, Reads, Style, bottleneck_width
 
 
 @dataclass
@@ -21,6 +21,9 @@ class BottleneckConfig(PeftConfig):
 
     style: Style = field(
         default="pfeiffer", metadata={"help": "Which sub-layers are adapted, and how."}
+    )
+    reads: Reads | None = field(
+        default=None, metadata={"help": "What the adapter reads; None: the style's own."}
     )
     reduction_factor: float = field(
         default=16.0, metadata={"help": "Hidden size over bottleneck width."}
@@ -63,6 +66,8 @@ class BottleneckConfig(PeftConfig):
                 field="style",
                 hint=f"known: {', '.join(STYLES)}",
             )
+        if self.reads is None:
+            self.reads = STYLES[self.style].reads[0]
         if self.non_linearity is None:
             self.non_linearity = STYLES[self.style].non_linearity
         if self.scaling is None:
@@ -78,6 +83,12 @@ class BottleneckConfig(PeftConfig):
         return {key: _in_order(value) for key, value in options.items()}
 
     def _check(self) -> None:
+        if self.reads not in STYLES[self.style].reads:
+            raise RecipeError(
+                f"an adapter of the style {self.style} does not read the {self.reads}",
+                field="reads",
+                hint=f"it reads one of {', '.join(STYLES[self.style].reads)}",
+            )
         if self.non_linearity not in get_args(NonLinearity):
             raise RecipeError(
                 f"{self.non_linearity!r} is no known non-linearity",

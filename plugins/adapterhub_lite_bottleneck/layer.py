@@ -1,7 +1,9 @@
 """The tuner layer: an output projection and the bottleneck adapters behind or beside it."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextvars import ContextVar
+from dataclasses import dataclass
+from functools import partial
 from threading import get_ident
 from typing import Any, Final
 
@@ -13,6 +15,7 @@ from transformers.pytorch_utils import Conv1D
 
 from adapterhub_lite.errors import CapabilityError
 from adapterhub_lite_bottleneck.config import BottleneckConfig
+from adapterhub_lite_bottleneck.styles import Reads
 
 BASE_ROW: Final = "__base__"
 """PEFT's name, in a mixed batch, for a row that no adapter changes."""
@@ -20,14 +23,31 @@ BASE_ROW: Final = "__base__"
 row_adapters: ContextVar[Sequence[str] | None] = ContextVar("row_adapters", default=None)
 """Which adapter each row of the running batch takes; in this thread only."""
 
+Heard = Mapping[Reads, Tensor]
+"""What modules around the wrapped layer were given in the running pass, by what it is read as."""
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """What an adapter reads, and the modules that tell it.
+
+    ``listened`` is given what is read beside the projection's output: the sub-layer's input, or
+    what the residual connection adds. ``norm`` is the LayerNorm behind the sub-layer, if any.
+    """
+
+    reads: Reads
+    listened: nn.Module | None = None
+    norm: nn.Module | None = None
+
 
 class BottleneckLayer(nn.Module, BaseTunerLayer):
     """Wraps a linear layer ``y = base(z)`` that ends a sub-layer of a transformer.
 
-    A sequential adapter makes ``y + scaling * up(act(down(y)))`` of it, before the base's own
-    dropout, residual and LayerNorm. A parallel one makes ``y + scaling * up(act(down(x)))``, where
-    ``x`` is the input of the whole feed-forward sub-layer. ``up`` starts at zero, so a fresh
-    adapter changes nothing. Several active adapters are applied in their order: a stack.
+    An adapter makes ``y + scaling * up(act(down(x)))`` of it, before the base's own dropout,
+    residual ``r`` and LayerNorm. It reads ``x``: the projection's ``y`` itself; the sub-layer's
+    output ``LayerNorm(y + r)``, or ``y + r`` where no norm follows; the input of the whole
+    sub-layer; or ``r``. ``up`` starts at zero, so a fresh adapter changes nothing. Several active
+    adapters are applied in their order: a stack.
 
     Papers: https://arxiv.org/abs/1902.00751, https://arxiv.org/abs/2005.00247,
     https://arxiv.org/abs/2110.04366.
@@ -36,7 +56,7 @@ class BottleneckLayer(nn.Module, BaseTunerLayer):
     # PEFT takes an adapter's name out of a key only where it stands last but one
     # ("bottleneck_down.<name>.weight"), so a module per adapter with both inside would not reload.
     adapter_layer_names = ("bottleneck_down", "bottleneck_up")
-    other_param_names = ("bottleneck_act", "scaling", "parallel")
+    other_param_names = ("bottleneck_act", "scaling", "sources")
 
     def __init__(self, base_layer: nn.Module, name: str) -> None:
         """Wrap ``base_layer``, called ``name``; raises CapabilityError when it is not linear."""
@@ -48,21 +68,20 @@ class BottleneckLayer(nn.Module, BaseTunerLayer):
         self.bottleneck_up = nn.ModuleDict()
         self.bottleneck_act = nn.ModuleDict()
         self.scaling: dict[str, float] = {}
-        self.parallel: dict[str, bool] = {}
+        self.sources: dict[str, Source] = {}
         self.merged_adapters = []
         self._disable_adapters = False
         # by thread: two threads may run one model, and each has to read its own batch
-        self._sublayer_inputs: dict[int, Tensor] = {}
-        self._hook: Any = None
+        self._heard: dict[int, dict[Reads, Tensor]] = {}
+        self._hooks: dict[Reads, Any] = {}
 
-    def update_layer(
-        self, adapter_name: str, config: BottleneckConfig, first_projection: nn.Module | None
-    ) -> None:
-        """Add an adapter; a parallel one reads what ``first_projection`` is given."""
+    def update_layer(self, adapter_name: str, config: BottleneckConfig, source: Source) -> None:
+        """Add an adapter that reads ``source``."""
         in_features = self.out_features
-        if first_projection is not None:
-            in_features = linear_features(first_projection, self.name)[1]
-            self._listen(first_projection)
+        if source.reads == "input":
+            assert source.listened is not None
+            in_features = linear_features(source.listened, self.name)[1]
+        self._listen(source)
         width = config.width(self.out_features)
         down, up = nn.Linear(in_features, width), nn.Linear(width, self.out_features)
         nn.init.zeros_(down.bias)
@@ -75,7 +94,7 @@ class BottleneckLayer(nn.Module, BaseTunerLayer):
         )
         assert config.scaling is not None  # a config fills in its style's
         self.scaling[adapter_name] = config.scaling
-        self.parallel[adapter_name] = first_projection is not None
+        self.sources[adapter_name] = source
         self._move_adapter_to_device_of_base_layer(adapter_name)
         self.set_adapter(self.active_adapters, inference_mode=config.inference_mode)
 
@@ -86,34 +105,42 @@ class BottleneckLayer(nn.Module, BaseTunerLayer):
         """
         # taken before anything is computed: a recomputation of gradient checkpointing stops as
         # soon as it has what it needs, and what it left here would keep its graph alive
-        source = self._sublayer_inputs.pop(get_ident(), None)
+        heard = self._heard.pop(get_ident(), {})
         y: Tensor = self.base_layer(x, *args, **kwargs)
         if self.disable_adapters:
             return y
         names = row_adapters.get()
         if names is None:
-            return self._adapt(self.active_adapters, y, source).to(y.dtype)
-        return self._adapt_by_row(names, y, source)
+            return self._adapt(self.active_adapters, y, heard).to(y.dtype)
+        return self._adapt_by_row(names, y, heard)
 
-    def _adapt(self, names: Iterable[str], y: Tensor, source: Tensor | None) -> Tensor:
+    def _adapt(self, names: Iterable[str], y: Tensor, heard: Heard) -> Tensor:
         for name in names:
             if name in self.bottleneck_down:
-                y = y + self._change(name, y, source)
+                y = y + self._change(name, y, heard)
         return y
 
-    def _change(self, name: str, y: Tensor, source: Tensor | None) -> Tensor:
-        if self.parallel[name]:
-            if source is None:
-                raise CapabilityError(
-                    f"the parallel adapter at {self.name!r} did not see its sub-layer's input: the "
-                    "projection that reads it was replaced or left out",
-                    hint="attach the adapter after everything else that changes the model",
-                )
-            y = source
+    def _change(self, name: str, y: Tensor, heard: Heard) -> Tensor:
+        x = self._read(self.sources[name], y, heard)
         down, up = self.projections(name)
-        hidden = self.bottleneck_act[name](down(self._cast_input_dtype(y, down.weight.dtype)))
+        hidden = self.bottleneck_act[name](down(self._cast_input_dtype(x, down.weight.dtype)))
         change: Tensor = up(hidden) * self.scaling[name]
         return change
+
+    def _read(self, source: Source, y: Tensor, heard: Heard) -> Tensor:
+        """Return what an adapter reads; ``y`` has the changes of those before it."""
+        if source.reads == "projection":
+            return y
+        if source.reads not in heard:
+            raise CapabilityError(
+                f"the adapter at {self.name!r} did not see its sub-layer's input: the module that "
+                "reads it was replaced or left out",
+                hint="attach the adapter after everything else that changes the model",
+            )
+        if source.reads != "sublayer":
+            return heard[source.reads]
+        total = y + heard["sublayer"]
+        return total if source.norm is None else source.norm(total)
 
     def projections(self, name: str) -> tuple[nn.Linear, nn.Linear]:
         """Return an adapter's ``down`` and ``up``; KeyError when this layer has none."""
@@ -122,7 +149,7 @@ class BottleneckLayer(nn.Module, BaseTunerLayer):
         assert isinstance(up, nn.Linear)
         return down, up
 
-    def _adapt_by_row(self, names: Sequence[str], y: Tensor, source: Tensor | None) -> Tensor:
+    def _adapt_by_row(self, names: Sequence[str], y: Tensor, heard: Heard) -> Tensor:
         if len(names) != len(y):
             raise CapabilityError(
                 f"{len(names)} adapter names for {len(y)} rows at {self.name!r}",
@@ -134,17 +161,19 @@ class BottleneckLayer(nn.Module, BaseTunerLayer):
                 continue
             rows = torch.tensor([row for row, own in enumerate(names) if own == name])
             rows = rows.to(y.device)
-            changed = self._adapt([name], y[rows], None if source is None else source[rows])
+            changed = self._adapt([name], y[rows], {key: x[rows] for key, x in heard.items()})
             y = y.index_copy(0, rows, changed.to(y.dtype))
         return y
 
-    def _listen(self, first_projection: nn.Module) -> None:
-        if self._hook is None:
-            self._hook = first_projection.register_forward_pre_hook(self._remember)
+    def _listen(self, source: Source) -> None:
+        if source.listened is None or source.reads in self._hooks:
+            return
+        remember = partial(self._remember, source.reads)
+        self._hooks[source.reads] = source.listened.register_forward_pre_hook(remember)
 
-    def _remember(self, module: nn.Module, args: tuple[Tensor, ...]) -> None:
-        if not self.disable_adapters and any(self.parallel.values()):
-            self._sublayer_inputs[get_ident()] = args[0]
+    def _remember(self, reads: Reads, module: nn.Module, args: tuple[Tensor, ...]) -> None:
+        if not self.disable_adapters and any(s.reads == reads for s in self.sources.values()):
+            self._heard.setdefault(get_ident(), {})[reads] = args[0]
 
     def unload_and_optionally_merge_module(
         self, merge: bool, safe_merge: bool, adapter_names: list[str] | None
@@ -152,8 +181,8 @@ class BottleneckLayer(nn.Module, BaseTunerLayer):
         """Return the base layer as it was; raises CapabilityError when it is to be merged."""
         if merge:
             self.merge(safe_merge, adapter_names)
-        if self._hook is not None:
-            self._hook.remove()
+        for hook in self._hooks.values():
+            hook.remove()
         return self.get_base_layer()
 
     def merge(self, safe_merge: bool = False, adapter_names: list[str] | None = None) -> None:

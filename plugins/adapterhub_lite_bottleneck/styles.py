@@ -1,9 +1,13 @@
-"""The three published shapes of a bottleneck adapter, and what their papers use as defaults."""
+"""The published shapes of a bottleneck adapter, and what their papers use as defaults."""
 
 from dataclasses import dataclass
 from typing import Final, Literal
 
 Style = Literal["houlsby", "pfeiffer", "parallel"]
+Reads = Literal["projection", "sublayer", "input", "residual"]
+"""What an adapter reads: what its output projection gives, the output of the whole sub-layer (with
+the residual connection, and the LayerNorm behind it where there is one), the input of the
+sub-layer's first projection, or what the residual connection adds."""
 NonLinearity = Literal[
     "gelu", "gelu_new", "leaky_relu", "mish", "quick_gelu", "relu", "relu6", "silu", "swish", "tanh"
 ]
@@ -16,15 +20,17 @@ class StyleDefaults:
 
     non_linearity: NonLinearity
     scaling: float
+    reads: tuple[Reads, ...]
+    """What it may read; the first where nothing is said."""
 
 
 STYLES: Final[dict[Style, StyleDefaults]] = {
     # https://arxiv.org/abs/1902.00751, and google-research/adapter-bert, its published code
-    "houlsby": StyleDefaults("gelu", 1.0),
+    "houlsby": StyleDefaults("gelu", 1.0, ("projection", "sublayer")),
     # https://arxiv.org/abs/2005.00247
-    "pfeiffer": StyleDefaults("relu", 1.0),
+    "pfeiffer": StyleDefaults("relu", 1.0, ("projection", "sublayer")),
     # https://arxiv.org/abs/2110.04366, table 6: the scaled parallel adapter
-    "parallel": StyleDefaults("relu", 4.0),
+    "parallel": StyleDefaults("relu", 4.0, ("input", "residual")),
 }
 
 

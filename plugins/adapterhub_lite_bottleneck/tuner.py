@@ -14,7 +14,14 @@ from torch import nn
 from adapterhub_lite.errors import CapabilityError
 from adapterhub_lite_bottleneck.average import add_average
 from adapterhub_lite_bottleneck.config import BottleneckConfig
-from adapterhub_lite_bottleneck.layer import BASE_ROW, BottleneckLayer, row_adapters, unmergeable
+from adapterhub_lite_bottleneck.layer import (
+    BASE_ROW,
+    BottleneckLayer,
+    Source,
+    row_adapters,
+    unmergeable,
+)
+from adapterhub_lite_bottleneck.surroundings import surroundings
 from adapterhub_lite_bottleneck.targets import (
     ending_pattern,
     first_projection,
@@ -67,19 +74,29 @@ class BottleneckModel(BaseTuner):
         current_key: str,
         parameter_name: str | None = None,
     ) -> None:
-        reader: nn.Module | None = None
-        if peft_config.style == "parallel":
-            modules = dict(self.model.named_modules())
-            reader = modules[first_projection(current_key, modules)]
+        source = self._source(peft_config, current_key)
         if isinstance(target, BottleneckLayer):
-            target.update_layer(adapter_name, peft_config, reader)
+            target.update_layer(adapter_name, peft_config, source)
             return
         layer = BottleneckLayer(target, current_key)
         layer.set_adapter(self.active_adapters)
-        layer.update_layer(adapter_name, peft_config, reader)
+        layer.update_layer(adapter_name, peft_config, source)
         if adapter_name not in self.active_adapters:
             layer.requires_grad_(False)
         self._replace_module(parent, target_name, layer, target)
+
+    def _source(self, config: BottleneckConfig, output: str) -> Source:
+        """Return what an adapter at the projection ``output`` reads."""
+        assert config.reads is not None, "a config fills in its style's"
+        if config.reads == "projection":
+            return Source(config.reads)
+        modules = dict(self.model.named_modules())
+        if config.reads == "input":
+            return Source(config.reads, modules[first_projection(output, modules)])
+        model_type = str(self.get_model_config(self.model).get("model_type", ""))
+        around = surroundings(model_type, output, modules)
+        norm = modules[around.norm] if config.reads == "sublayer" and around.norm else None
+        return Source(config.reads, modules[around.residual], norm)
 
     def _check_merge_allowed(self) -> None:
         raise unmergeable()

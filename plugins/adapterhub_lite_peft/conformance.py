@@ -1,8 +1,6 @@
-"""How the conformance kit checks what PEFT's plugin offers: parameters and folders 32 wide."""
+"""How the conformance kit checks what PEFT's plugin offers: parameters for layers 32 wide."""
 
-import json
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any, Final
 
 from adapterhub_lite.specs import ConformanceCase
@@ -26,41 +24,7 @@ FITTING: Final[Mapping[str, Mapping[str, Any]]] = {
 """Method → parameters where PEFT's defaults are for wider layers."""
 
 
-def write_adapters_folder(folder: Path) -> None:
-    """Write what AdapterHub's ``adapters`` saves of a LoRA on a tiny BERT, into an empty folder."""
-    import torch
-    from safetensors.torch import save_file
-
-    about = {
-        "model_type": "bert",
-        "model_name": "tiny",
-        "name": "lora",
-        "version": "adapters.1.2.0",
-    }
-    head = {"head_type": "classification", "layers": 2, "activation_function": "tanh"}
-    method = {"architecture": "lora", "r": 2, "alpha": 4}
-    for name, config in (("adapter_config.json", method), ("head_config.json", head)):
-        text = json.dumps({**about, "config": config})
-        (folder / name).write_text(text, encoding="utf-8")
-    place = "bert.encoder.layer.0.attention.self.query.loras.lora"
-    factors = {f"{place}.lora_A": torch.ones(2, 32), f"{place}.lora_B": torch.ones(32, 2)}
-    layers = {"1": torch.eye(32), "4": torch.ones(2, 32)}
-    weights = {f"heads.lora.{number}.weight": layer for number, layer in layers.items()}
-    biases = {
-        f"heads.lora.{number}.bias": torch.zeros(len(layer)) for number, layer in layers.items()
-    }
-    save_file(factors, folder / "adapter.safetensors")
-    save_file({**weights, **biases}, folder / "model_head.safetensors")
-
-
-CASES: Final = (
-    *(
-        ConformanceCase(kind="method", name=name, params=params)
-        for name, params in sorted(FITTING.items())
-    ),
-    ConformanceCase(
-        kind="importer",
-        name="adapters",
-        params={"example": f"{__name__}:{write_adapters_folder.__name__}"},
-    ),
+CASES: Final = tuple(
+    ConformanceCase(kind="method", name=name, params=params)
+    for name, params in sorted(FITTING.items())
 )

@@ -17,11 +17,15 @@ import torch
 from peft import get_peft_model_state_dict
 
 from adapterhub_lite.architecture import TensorInfo, read_architecture
-from adapterhub_lite.bases import fingerprint
+from adapterhub_lite.deployment.foreign_adapters import (
+    held_heads,
+    read_head,
+    refuse_infinite,
+    write_adapter_info,
+)
 from adapterhub_lite.deployment.untrusted import MIB, check_header, copy_file, exists
 from adapterhub_lite.errors import BaseModelError, CapabilityError, IntegrityError
 from adapterhub_lite.heads import TASK_TYPES
-from adapterhub_lite.inference.artifact import ArtifactInfo, NeededBase, write_artifact_info
 from adapterhub_lite.protocols import Attached, ImportOptions
 from adapterhub_lite.specs import Head, HeadKind, ObjectiveSpec, ResolvedBase
 from adapterhub_lite.transformer import empty_model, load_transformer
@@ -32,12 +36,10 @@ from adapterhub_lite.tuners.files import (
     State,
     read_config,
     read_state,
-    saved_heads,
 )
 from adapterhub_lite.tuners.wrapping import quiet_peft
 from adapterhub_lite_peft.config import PREFIXES, PROMPTS
 from adapterhub_lite_peft.files import read_params
-from adapterhub_lite_peft.heads import read_head
 from adapterhub_lite_peft.method import PeftMethod, wrap_skeleton
 from adapterhub_lite_peft.params import PeftParams
 from adapterhub_lite_peft.skeleton import undisturbed
@@ -83,12 +85,14 @@ class PeftImporter:
             params = read_params(staged)
             _refuse_random_start(params)
             objective = _objective(config, options)
-            base = options.find_base(config.get("base_model_name_or_path"))
+            told = config.get("base_model_name_or_path")
+            base = options.find_base(told if isinstance(told, str) else None)
             head = read_head(Path(base.path), objective, tensors, options)
             _check(params, head, base, tensors)
-            _refuse_infinite(read_state(staged))
+            refuse_infinite(read_state(staged))
             _write(staged, head, base, destination)
-            _write_info(params, objective, head, base, destination)
+            method = ENTRIES[params.peft_type].name
+            write_adapter_info(destination, method, objective, head, base)
             return {"hyperparameters": _told(source, staged, config)}
 
 
@@ -130,7 +134,7 @@ def _settle(staged: Path, tensors: Mapping[str, TensorInfo]) -> dict[str, Any]:
     config = read_config(staged)
     settled = config | {key: value for key, value in SPENT.items() if key in config}
     listed = config.get("modules_to_save")
-    if isinstance(listed, list):
+    if isinstance(listed, list) and all(isinstance(name, str) for name in listed):
         settled["modules_to_save"] = [
             name
             for name in listed
@@ -177,14 +181,7 @@ def _check(
         raise CapabilityError(f"the adapter does not fit the base {base.ref!r}: {reason}")
     skeleton = empty_model(architecture.folder, head, _device(params))
     named: State = {name: torch.empty(0, device="meta") for name in tensors}
-    held = saved_heads(skeleton, named)
-    for name in set(skeleton.new) - set(held):
-        part = f".{name.rpartition('.')[2]}."
-        if not any(part in f".{tensor}" for tensor in architecture.tensors):
-            raise IntegrityError(
-                f"neither the adapter nor its base holds the weights of {name!r}",
-                hint="give the base that it was trained on: --base REF",
-            )
+    held = held_heads(skeleton, named, architecture)
     model = wrap_skeleton(replace(skeleton, new=held), params)
     with quiet_peft():
         expected = get_peft_model_state_dict(model, save_embedding_layers=False)
@@ -214,12 +211,6 @@ def _compare(expected: Mapping[str, tuple[int, ...]], tensors: Mapping[str, Tens
             )
 
 
-def _refuse_infinite(state: State) -> None:
-    for name, tensor in state.items():
-        if tensor.is_floating_point() and not bool(tensor.isfinite().all()):
-            raise IntegrityError(f"{name!r} in {WEIGHTS} has values that are not finite")
-
-
 def _write(staged: Path, head: Head, base: ResolvedBase, destination: Path) -> None:
     """Write the adapter as its method does after training: no file of the source is taken over."""
     method = PeftMethod()
@@ -229,23 +220,6 @@ def _write(staged: Path, head: Head, base: ResolvedBase, destination: Path) -> N
     nothing: frozenset[str] = frozenset()
     attached = Attached(adapted.model, adapted.tokenizer, adapted.path, nothing, head)
     method.save(attached, destination)
-
-
-def _write_info(
-    params: PeftParams,
-    objective: ObjectiveSpec,
-    head: Head,
-    base: ResolvedBase,
-    destination: Path,
-) -> None:
-    info = ArtifactInfo(
-        task=objective.task,
-        method=ENTRIES[params.peft_type].name,
-        objective=objective.name,
-        head=head,
-        base=NeededBase(ref=base.ref, fingerprint=fingerprint(base)),
-    )
-    write_artifact_info(destination, info)
 
 
 def _told(source: Path, staged: Path, config: Mapping[str, Any]) -> dict[str, Any]:

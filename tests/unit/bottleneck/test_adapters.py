@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from peft import LoraConfig, PeftModel
 from torch import Tensor
 
-from adapterhub_lite.errors import CapabilityError
+from adapterhub_lite.errors import CapabilityError, UserError
 from adapterhub_lite_bottleneck.config import BottleneckConfig
 from adapterhub_lite_bottleneck.layer import BottleneckLayer
 from adapterhub_lite_bottleneck.styles import NonLinearity, Style
@@ -69,6 +69,49 @@ def test_a_parallel_adapter_beside_a_gated_feed_forward(adapted: Any) -> None:
     assert model.peft_config["default"].scaling == 4.0
 
 
+def test_what_reads_the_sub_layer_reads_behind_the_residual_and_norm(
+    adapted: Any, add: Any
+) -> None:
+    model = add(adapted(reads="sublayer"), "second", reads="sublayer", scaling=0.5)
+    layer = last_bert_layer(model)
+    tuner, norm = layer.output.dense, layer.output.LayerNorm
+    attended = torch.randn(3, 5, 32)
+    model.base_model.set_adapter(["default", "second"])
+    with torch.no_grad():
+        total = tuner.base_layer(layer.intermediate(attended)) + attended
+        for name in ("default", "second"):
+            total = total + by_hand(model, tuner, name, norm(total))
+        assert torch.allclose(layer.feed_forward_chunk(attended), norm(total), atol=1e-5)
+
+
+def test_a_parallel_adapter_can_read_the_residual_stream(adapted: Any) -> None:
+    model = adapted("llama", style="parallel", reads="residual")
+    layer = model.get_base_model().layers[0]
+    stream = torch.randn(2, 3, 32)
+    with torch.no_grad():
+        x = layer.post_attention_layernorm(stream)
+        gated = layer.mlp.act_fn(layer.mlp.gate_proj(x)) * layer.mlp.up_proj(x)
+        change = by_hand(model, layer.mlp.down_proj, "default", stream)
+        expected = layer.mlp.down_proj.base_layer(gated) + change
+        layer.post_attention_layernorm(stream)
+        assert torch.allclose(layer.mlp(x), expected, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("model_type", "config", "message"),
+    [
+        ("bert", {"style": "parallel", "reads": "projection"}, "does not read the projection"),
+        ("bert", {"style": "houlsby", "reads": "residual"}, "does not read the residual"),
+        ("opt", {"reads": "sublayer"}, "of a 'opt' model begins is not known"),
+    ],
+)
+def test_what_cannot_be_read_is_refused(
+    model_type: str, config: dict[str, Any], message: str, adapted: Any
+) -> None:
+    with pytest.raises(UserError, match=message):
+        adapted(model_type, **config)
+
+
 def test_styles_can_be_stacked_on_each_other(adapted: Any, add: Any) -> None:
     model = add(adapted(style="parallel"), "second", style="pfeiffer")
     attended = torch.randn(3, 5, 32)
@@ -103,7 +146,7 @@ def test_switching_forth_and_back(adapted: Any, add: Any, run: Any) -> None:
 def test_a_mixed_batch_equals_its_rows_one_by_one(
     model_type: str, style: Style, adapted: Any, add: Any, run: Any
 ) -> None:
-    model = add(adapted(model_type, style=style), "second", style="pfeiffer")
+    model = add(adapted(model_type, style=style), "second", style="pfeiffer", reads="sublayer")
     names = ["second", "default", "__base__", "second", "default", "default", "__base__", "second"]
     mixed = run(model, adapter_names=names)
     for row, name in enumerate(names):
@@ -243,9 +286,10 @@ def test_an_average_is_one_wider_bottleneck(
     layer = last_bert_layer(model).output.dense
     y, source = torch.randn(2, 4, 5, 32)
     with torch.no_grad():
-        changes = [layer._change(name, y, source) for name in names]
+        heard = {"input": source}
+        changes = [layer._change(name, y, heard) for name in names]
         expected = sum(w * change for w, change in zip(weights, changes, strict=True))
-        average = layer._change("average", y, source)
+        average = layer._change("average", y, heard)
     assert torch.allclose(average, torch.as_tensor(expected), atol=1e-3, rtol=1e-4)
     assert layer.projections("average")[0].out_features == sum((2, 2, 3)[: len(weights)])
 

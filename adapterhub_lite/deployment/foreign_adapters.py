@@ -1,14 +1,17 @@
-"""The head of an adapter that was trained elsewhere, told by its tensors."""
+"""What importers of adapters share: the head, told by its tensors; values; our own record."""
 
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
-from adapterhub_lite.architecture import TensorInfo
-from adapterhub_lite.errors import CapabilityError
-from adapterhub_lite.protocols import ImportOptions
-from adapterhub_lite.specs import Head, HeadKind, ObjectiveSpec
+from adapterhub_lite.architecture import Architecture, TensorInfo
+from adapterhub_lite.bases import fingerprint
+from adapterhub_lite.errors import CapabilityError, IntegrityError
+from adapterhub_lite.inference.artifact import ArtifactInfo, NeededBase, write_artifact_info
+from adapterhub_lite.protocols import ImportOptions, LoadedBase
+from adapterhub_lite.specs import Head, HeadKind, ObjectiveSpec, ResolvedBase
 from adapterhub_lite.transformer import empty_model
+from adapterhub_lite.tuners.files import State, saved_heads
 
 LABELLED: Final[frozenset[HeadKind]] = frozenset(
     {"sequence-classification", "token-classification"}
@@ -79,3 +82,40 @@ def _outputs(folder: Path, kind: HeadKind, tensors: Mapping[str, TensorInfo]) ->
 def _shapes(folder: Path, kind: HeadKind, labels: tuple[str, ...]) -> dict[str, tuple[int, ...]]:
     model = empty_model(folder, Head(kind=kind, labels=labels)).model
     return {name: tuple(value.shape) for name, value in model.named_parameters()}
+
+
+def held_heads(skeleton: LoadedBase, named: State, architecture: Architecture) -> tuple[str, ...]:
+    """Return the head's new modules that an adapter holds; ``named`` has its tensors' names.
+
+    Raises IntegrityError for one that neither the adapter nor the base's files hold.
+    """
+    held = saved_heads(skeleton, named)
+    for name in set(skeleton.new) - set(held):
+        part = f".{name.rpartition('.')[2]}."
+        if not any(part in f".{tensor}" for tensor in architecture.tensors):
+            raise IntegrityError(
+                f"neither the adapter nor its base holds the weights of {name!r}",
+                hint="give the base that it was trained on: --base REF",
+            )
+    return held
+
+
+def refuse_infinite(state: State) -> None:
+    """Raise IntegrityError for weights with values that are not finite."""
+    for name, tensor in state.items():
+        if tensor.is_floating_point() and not bool(tensor.isfinite().all()):
+            raise IntegrityError(f"{name!r} has values that are not finite")
+
+
+def write_adapter_info(
+    folder: Path, method: str, objective: ObjectiveSpec, head: Head, base: ResolvedBase
+) -> None:
+    """Write ``adapterhub.json`` of an adapter that needs ``base`` as it is now."""
+    info = ArtifactInfo(
+        task=objective.task,
+        method=method,
+        objective=objective.name,
+        head=head,
+        base=NeededBase(ref=base.ref, fingerprint=fingerprint(base)),
+    )
+    write_artifact_info(folder, info)
