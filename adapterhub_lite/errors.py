@@ -25,6 +25,7 @@
         ├── InvalidQueryError       exit 2
         ├── StorageError            exit 2
         ├── AliasConflictError
+        ├── SignatureError
         └── IntegrityError
 """
 
@@ -41,6 +42,7 @@ from adapterhub_lite_registry.errors import (
     InvalidQueryError,
     NotFoundError,
     RegistryError,
+    SignatureError,
     StorageError,
 )
 
@@ -65,6 +67,7 @@ __all__ = [
     "RegistryError",
     "RemoteError",
     "SelfTestError",
+    "SignatureError",
     "StorageError",
     "TrainingError",
     "UnknownNameError",

@@ -1,7 +1,7 @@
 """What a model answers, task by task: records for a person, a table or a script; free of torch."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 
@@ -119,11 +119,14 @@ class Generated:
     """The text generated for a prompt, a source text or a list of messages.
 
     ``finish`` is "stop" when the model ended by itself, "length" when the limit cut it off.
+    ``read`` and ``written`` count the tokens of the prompt and of the text.
     """
 
     prompt: Any
     text: str
     finish: str
+    read: int = field(default=0, compare=False)
+    written: int = field(default=0, compare=False)
 
     def record(self) -> dict[str, Any]:
         """Return prompt and text."""
@@ -136,10 +139,11 @@ class Generated:
 
 @dataclass(frozen=True, slots=True)
 class Embedded:
-    """A text's embedding, of unit length."""
+    """A text's embedding, of unit length; ``read`` counts its tokens."""
 
     text: str
     vector: tuple[float, ...]
+    read: int = field(default=0, compare=False)
 
     def record(self) -> dict[str, Any]:
         """Return text and vector."""

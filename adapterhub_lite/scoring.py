@@ -83,7 +83,10 @@ class ProbabilityScorer:
         self, inputs: Sequence[Any], progress: Callable[[int], None] | None = None
     ) -> list[Prediction]:
         """Return the labels of each text, the likeliest first."""
-        probabilities = self.predict_proba(inputs, progress)
+        return self.predictions(inputs, self.predict_proba(inputs, progress))
+
+    def predictions(self, inputs: Sequence[Any], probabilities: "Floats") -> list[Prediction]:
+        """Return the labels of each text from its probabilities (texts, classes)."""
         decision = decide(probabilities, self.multi_label, self.threshold)
         rows = zip(inputs, probabilities, decision, strict=True)
         return [self._prediction(text, row, chosen) for text, row, chosen in rows]

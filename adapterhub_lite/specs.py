@@ -53,6 +53,7 @@ Capability = Literal[
     "bake",
     "several-active",
     "mixed-batch",
+    "shared-pass",
     "disable",
 ]
 
@@ -85,6 +86,7 @@ CAPABILITIES: Final[Mapping[Capability, str]] = {
     "bake": "can be merged into its base exactly",
     "several-active": "several of its kind can be active together",
     "mixed-batch": "rows of one batch can use different adapters",
+    "shared-pass": "adapters on one base answer a batch together, in one pass over it",
     "disable": "can be switched off to give the base back",
 }
 """What a method may declare that it can do; the core refuses what is not declared."""
@@ -283,9 +285,17 @@ class CompositionSpec(Spec):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExporterSpec(Spec):
-    """Writes a version in somebody's format. :class:`~adapterhub_lite.protocols.Exporter`."""
+    """Writes a version in somebody's format. :class:`~adapterhub_lite.protocols.Exporter`.
+
+    ``takes``: what it can write. To one that takes whole models alone an adapter goes merged into
+    its base. ``deploys``: what it wrote can be asked on this machine and compared with the version;
+    the implementation is a :class:`~adapterhub_lite.protocols.Target`.
+    """
 
     tasks: frozenset[Task]
+    params: type[Params] = NoParams
+    takes: frozenset[Literal["model", "adapter"]] = frozenset({"model", "adapter"})
+    deploys: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -357,7 +367,8 @@ class ConformanceCase:
 
     ``params`` stand in for defaults that do not suit a model of 32 numbers a token. Kinds without
     parameters have there what they are tried on: a reader or importer ``example``, an exporter
-    ``recipe``, a remote ``address``; the modules of their checks tell more. Of
+    ``recipe``, a remote ``address``; a composition has its ``members`` beside its own. The modules
+    of their checks tell more. Of
     ``expected_failures`` each names a check that cannot pass, and says why.
     """
 

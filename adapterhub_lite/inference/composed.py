@@ -13,6 +13,7 @@ from adapterhub_lite.inference.artifact import (
     Composed,
     read_artifact_info,
 )
+from adapterhub_lite.inference.held import Held
 from adapterhub_lite.inference.loading import load_base
 from adapterhub_lite.inference.origins import require_parts, warn_of_versions
 from adapterhub_lite.inference.predictor import Predictor
@@ -21,10 +22,7 @@ from adapterhub_lite.recipes import validate
 from adapterhub_lite.specs import CompositionSpec, ResolvedBase
 
 if TYPE_CHECKING:
-    import torch
     from torch import nn
-
-    Held = dict[tuple[str, torch.dtype], nn.Parameter]
 
 
 class OpenMembers:
@@ -40,12 +38,15 @@ class OpenMembers:
         base: ResolvedBase,
         catalogue: Catalogue,
         device: str = "cpu",
+        held: Held | None = None,
     ) -> None:
         self.all = tuple(members)
         self.head = head
+        self.models: list[nn.Module] = []
+        """What was loaded of them, and for all of them."""
         self._base, self._catalogue, self._device = base, catalogue, device
         self._scorers: dict[str, Scorer] = {}
-        self._held: Held = {}
+        self._held = Held() if held is None else held
 
     def find(self, name: str) -> Member:
         """Return a member by its name; raises UnknownNameError, with the nearest one."""
@@ -61,13 +62,13 @@ class OpenMembers:
     def base(self, member: Member) -> LoadedBase:
         """Load a base of its own, with the member's head and tokenizer; without its adapter."""
         info = read_artifact_info(member.folder)
-        return load_base(member.folder, info, self._base, self._catalogue, self._device)
+        base = load_base(member.folder, info, self._base, self._catalogue, self._device)
+        self._held.watch(base.model)
+        return base
 
     def model(self, member: Member) -> LoadedBase:
-        """Load a member; what it shares of the base with those loaded before is held once."""
-        base = self.base(member)
-        _share(base.model, self._held)
-        loaded: LoadedBase = self.method(member).load(base, member.folder)
+        """Load a member, with its adapter."""
+        loaded: LoadedBase = self.method(member).load(self.base(member), member.folder)
         return loaded
 
     def scorer(self, member: Member) -> Scorer:
@@ -78,6 +79,8 @@ class OpenMembers:
 
     def answering(self, model: LoadedBase, member: Member) -> Scorer:
         """Return the scorer of a model that answers as ``member`` does, by its objective."""
+        self._held.settle()
+        self.models.append(model.model)
         objective = self._catalogue.implementation(member.objective)
         scorer: Scorer = objective.load(model, member.folder)
         return scorer
@@ -95,14 +98,33 @@ def load_composition(
 
     Raises UnknownNameError when a plugin is absent, IntegrityError for files that do not fit.
     """
+    return open_composition(folder, name, info, base, catalogue, device)[0]
+
+
+def open_composition(
+    folder: Path,
+    name: str,
+    info: ArtifactInfo,
+    base: ResolvedBase,
+    catalogue: Catalogue,
+    device: str,
+    held: Held | None = None,
+) -> tuple[Predictor, OpenMembers]:
+    """Load a composition as :func:`load_composition` does; return its members, too.
+
+    What they share of the base with the models of ``held`` is held once.
+    """
     assert info.composition is not None, "only a composition is loaded so"
     spec = catalogue.composition(info.composition.name)
     params = validate(spec.params, info.composition.params, where="composition")
-    members = open_members(folder, info.composition, spec, base, catalogue, device)
+    members = open_members(folder, info.composition, spec, base, catalogue, device, held)
     scorer = load_together(members, spec, params, catalogue)
     alone = {one.name: partial(_alone, name, one, members) for one in members.all}
     objective = catalogue.objective(info.objective)
-    return Predictor(scorer, name, info.task, objective.rows, pairs=objective.pairs, members=alone)
+    predictor = Predictor(
+        scorer, name, info.task, objective.rows, pairs=objective.pairs, members=alone
+    )
+    return predictor, members
 
 
 def open_members(
@@ -112,13 +134,14 @@ def open_members(
     base: ResolvedBase,
     catalogue: Catalogue,
     device: str,
+    held: Held | None = None,
 ) -> OpenMembers:
     """Open the members that lie in a composition's folder."""
     found = [
         open_member(one.name, folder / MEMBERS / one.name, spec, one.params, catalogue)
         for one in composed.members
     ]
-    return OpenMembers(found, composed.head, base, catalogue, device)
+    return OpenMembers(found, composed.head, base, catalogue, device, held)
 
 
 def open_member(
@@ -161,19 +184,3 @@ def _alone(composition: str, member: Member, members: OpenMembers) -> Predictor:
     return Predictor(
         members.scorer(member), name, member.task, objective.rows, pairs=objective.pairs
     )
-
-
-def _share(model: "nn.Module", held: "Held") -> None:
-    """Let a base's weights be those that another member's base holds, where their bits are equal.
-
-    Adapters leave them as they are; heads, which are drawn anew, stay apart. Quantised weights are
-    more than their numbers, and stay apart as well.
-    """
-    import torch
-
-    for name, value in model.named_parameters():
-        if not value.is_floating_point():
-            continue
-        first = held.setdefault((name, value.dtype), value)
-        if first is not value and torch.equal(first, value):
-            value.data = first.data

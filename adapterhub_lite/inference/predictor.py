@@ -1,6 +1,6 @@
 """A loaded version that answers."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -9,7 +9,12 @@ from adapterhub_lite.data.table import RowSet
 from adapterhub_lite.errors import CapabilityError, UnknownNameError
 from adapterhub_lite.inference.similarity import pairs_to_texts, texts_to_pairs
 from adapterhub_lite.predictions import Classified, Generated, Prediction, Tagged, Valued
-from adapterhub_lite.protocols import Scorer
+from adapterhub_lite.protocols import (
+    EmbeddingScorer,
+    GenerationOptions,
+    Scorer,
+    WritingScorer,
+)
 from adapterhub_lite.scoring import ProbabilityScorer, Scored
 from adapterhub_lite.specs import RowKind, Task
 
@@ -18,6 +23,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 Progress = Callable[[int], None]
+Options = Sequence[GenerationOptions | None]
 
 
 class Predictor:
@@ -39,6 +45,7 @@ class Predictor:
         members: "Mapping[str, Callable[[], Predictor]] | None" = None,
     ) -> None:
         self._scorer = scorer
+        self._writer = scorer if isinstance(scorer, WritingScorer) else None
         self._pairs = pairs
         self._members = members or {}
         self.name = name
@@ -74,19 +81,93 @@ class Predictor:
             raise UnknownNameError("member", name, self._members)
         return self._members[name]()
 
-    def predict(self, inputs: Sequence[Any], progress: Progress | None = None) -> list[Prediction]:
+    def predict(
+        self,
+        inputs: Sequence[Any],
+        progress: Progress | None = None,
+        options: Options | None = None,
+    ) -> list[Prediction]:
         """Return a prediction for each input, in order; they are batched by length inside.
 
         A text that is asked of a chat model is one turn of the user; a model that learnt plain
         prompts goes on from it as it stands. A pair asked of an embedding model is compared.
-        Raises TypeError for an input that the task does not take.
+        ``options``, one an input, say how texts are generated: each is then written as if it were
+        asked alone. Raises TypeError for an input that the task does not take, CapabilityError for
+        options of a model that writes no text.
+        """
+        self.require_fitting(options or ())
+        asked = self.prepared(inputs)
+        if self.task == "sentence-similarity":
+            found = self._scorer.predict(asked, _up_to(len(inputs), progress))
+        elif options is not None and self._writer is not None:
+            found = self._writer.write(asked, options, progress)
+        else:
+            found = self._predict(asked, progress)
+        return self.presented(inputs, found)
+
+    def stream(
+        self, asked: Any, options: GenerationOptions | None = None
+    ) -> Generator[str, None, Generated]:
+        """Yield the pieces of a text as they are made, joined what ``predict`` gives; return that.
+
+        A reader that stops reading ends the text. Raises CapabilityError for a model that writes
+        no text piece by piece, TypeError as :meth:`predict`.
+        """
+        if self._writer is None:
+            raise CapabilityError(
+                f"{self.name} writes no text piece by piece: its task is {self.task}",
+                hint="use predict",
+            )
+        (prompt,) = self.prepared([asked])
+        return self._writer.stream(prompt, options)
+
+    def embed(
+        self, texts: Sequence[str], progress: Progress | None = None
+    ) -> "NDArray[np.float64]":
+        """Return embeddings (texts, width), of unit length.
+
+        Raises CapabilityError for a model that gives none, TypeError for what is no text.
+        """
+        if not isinstance(self._scorer, EmbeddingScorer):
+            raise CapabilityError(
+                f"{self.name} gives no embeddings: its task is {self.task}", hint="use predict"
+            )
+        asked = self._normalised(texts)
+        if not all(isinstance(text, str) for text in asked):
+            raise TypeError("embed takes texts, and no pairs of them")
+        found: NDArray[np.float64] = self._scorer.embed(asked, progress)
+        return found
+
+    @property
+    def scorer(self) -> Scorer:
+        """What answers prepared inputs."""
+        return self._scorer
+
+    def prepared(self, inputs: Sequence[Any]) -> list[Any]:
+        """Return inputs as the scorer reads them: normalised, and of pairs to compare each text.
+
+        Raises TypeError or CapabilityError for an input that the model does not take.
         """
         asked = self._normalised(inputs)
         if self.task == "sentence-similarity":
-            found = self._scorer.predict(pairs_to_texts(asked), _up_to(len(asked), progress))
+            return pairs_to_texts(asked)
+        if self._writer is not None and self._writer.chats:
+            return [_as_turn(one) if isinstance(one, str) else one for one in asked]
+        return asked
+
+    def presented(self, inputs: Sequence[Any], found: Sequence[Prediction]) -> list[Prediction]:
+        """Return the scorer's answers to :meth:`prepared` inputs as answers to ``inputs``."""
+        if self.task == "sentence-similarity":
             return texts_to_pairs(inputs, found)
-        answers = self._predict(asked, progress)
-        return [_as_given(one, given) for one, given in zip(answers, inputs, strict=True)]
+        return [_as_given(one, given) for one, given in zip(found, inputs, strict=True)]
+
+    def require_fitting(self, options: Options) -> None:
+        """Raise CapabilityError where one says how to write, and the model writes no text."""
+        if any(options) and self._writer is None:
+            raise CapabilityError(
+                f"{self.name} takes no generation options: its task is {self.task}",
+                hint="leave them out",
+            )
 
     def predict_proba(
         self, inputs: Sequence[Any], progress: Progress | None = None
@@ -107,7 +188,8 @@ class Predictor:
         return self._scorer.score(rows, progress)
 
     def _predict(self, asked: Sequence[Any], progress: Progress | None) -> list[Prediction]:
-        if self.rows_kind == "dialogue" and any(isinstance(one, str) for one in asked):
+        says = self._writer is not None  # whether it chats
+        if not says and self.rows_kind == "dialogue" and any(isinstance(one, str) for one in asked):
             turns = [_as_turn(one) if isinstance(one, str) else one for one in asked]
             try:
                 return self._scorer.predict(turns, progress)

@@ -11,8 +11,25 @@ from adapterhub_lite.protocols.composing import (
     Members,
     ModelComposition,
 )
-from adapterhub_lite.protocols.exchange import Exporter, Importer, ImportOptions
+from adapterhub_lite.protocols.exchange import (
+    Exporter,
+    Importer,
+    ImportOptions,
+    Questions,
+    Target,
+    Tolerance,
+)
+from adapterhub_lite.protocols.generation import GenerationOptions
 from adapterhub_lite.protocols.merging import DataStrategy, LowRankStrategy, MergeStrategy
+from adapterhub_lite.protocols.mixing import (
+    AdapterHost,
+    EmbeddingScorer,
+    HeldAdapter,
+    MixedMethod,
+    MixedScorer,
+    Part,
+    WritingScorer,
+)
 from adapterhub_lite.protocols.models import Attached, LoadedBase, Loader, Method, TogetherMethod
 from adapterhub_lite.protocols.objectives import (
     Metric,
@@ -28,11 +45,15 @@ from adapterhub_lite.protocols.objectives import (
 
 __all__ = [
     "AdapterComposition",
+    "AdapterHost",
     "AnswersComposition",
     "Attached",
     "Composition",
     "DataStrategy",
+    "EmbeddingScorer",
     "Exporter",
+    "GenerationOptions",
+    "HeldAdapter",
     "ImportOptions",
     "Importer",
     "LoadedBase",
@@ -43,14 +64,21 @@ __all__ = [
     "MergeStrategy",
     "Method",
     "Metric",
+    "MixedMethod",
+    "MixedScorer",
     "ModelComposition",
     "Objective",
     "Outcome",
+    "Part",
     "Preview",
+    "Questions",
     "Reader",
     "Run",
     "Scorer",
+    "Target",
     "TogetherMethod",
     "TokenisedSample",
+    "Tolerance",
     "TrainingData",
+    "WritingScorer",
 ]

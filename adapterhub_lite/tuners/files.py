@@ -25,10 +25,18 @@ MAX_CONFIG_BYTES: Final = 1024 * 1024
 State = dict[str, torch.Tensor]
 
 
-def adapter_state(model: Any, adapter: str = "default") -> State:
-    """Return what is saved of a wrapped model: an adapter and the modules trained whole with it."""
+def peft_state(model: Any, adapter: str = "default") -> State:
+    """Return a wrapped model's own tensors: an adapter and the modules trained whole with it."""
     with quiet_peft():
-        state = get_peft_model_state_dict(model, adapter_name=adapter, save_embedding_layers=False)
+        state: State = get_peft_model_state_dict(
+            model, adapter_name=adapter, save_embedding_layers=False
+        )
+    return state
+
+
+def adapter_state(model: Any, adapter: str = "default") -> State:
+    """Return what is saved of a wrapped model, as :func:`peft_state`, copied."""
+    state = peft_state(model, adapter)
     return {name: tensor.detach().cpu().clone().contiguous() for name, tensor in state.items()}
 
 
@@ -71,7 +79,16 @@ def read_state(folder: Path) -> State:
 
 def put_state(model: Any, state: State, adapter: str = "default") -> None:
     """Put saved weights into a wrapped model; raises IntegrityError unless they fit exactly."""
-    expected = adapter_state(model, adapter)
+    require_fit(peft_state(model, adapter), state)
+    try:
+        with quiet_peft():
+            set_peft_model_state_dict(model, state, adapter_name=adapter)
+    except PEFT_ERRORS as error:
+        raise IntegrityError(f"{WEIGHTS} does not fit: {first_line(error)}") from error
+
+
+def require_fit(expected: State, state: State) -> None:
+    """Raise IntegrityError unless saved weights have the expected names and shapes."""
     missing, unexpected = sorted(expected.keys() - state.keys()), sorted(state.keys() - expected)
     if missing or unexpected:
         verb, names = ("lacks", missing) if missing else ("has unexpected", unexpected)
@@ -83,11 +100,6 @@ def put_state(model: Any, state: State, adapter: str = "default") -> None:
         if tensor.shape != expected[name].shape:
             shapes = f"{tuple(tensor.shape)}, not {tuple(expected[name].shape)}"
             raise IntegrityError(f"{name!r} in {WEIGHTS} has the shape {shapes}")
-    try:
-        with quiet_peft():
-            set_peft_model_state_dict(model, state, adapter_name=adapter)
-    except PEFT_ERRORS as error:
-        raise IntegrityError(f"{WEIGHTS} does not fit: {first_line(error)}") from error
 
 
 def saved_heads(base: LoadedBase, state: State) -> tuple[str, ...]:

@@ -36,6 +36,8 @@ def adapterhub_exporters() -> Iterator[ExporterSpec]:
         summary="A folder for PeftModel.from_pretrained: the adapter, its tokenizer and a card.",
         implementation="adapterhub_lite_peft.exporting:PeftExporter",
         tasks=frozenset(get_args(Task)),
+        takes=frozenset({"adapter"}),
+        deploys=True,
     )
 
 
@@ -50,16 +52,6 @@ def adapterhub_importers() -> Iterator[ImporterSpec]:
         recognised_by=(
             frozenset({"adapter_config.json", "adapter_model.safetensors"}),
             frozenset({"adapter_config.json", "adapter_model.bin"}),
-        ),
-    )
-    yield ImporterSpec(
-        name="adapters",
-        summary="A LoRA that AdapterHub's adapters library saved, with its head.",
-        implementation="adapterhub_lite_peft.adapterhub:AdaptersImporter",
-        takes=frozenset({"base", "convert", "labels", "multi-label", "objective"}),
-        recognised_by=(
-            frozenset({"adapter_config.json", "adapter.safetensors"}),
-            frozenset({"adapter_config.json", "pytorch_adapter.bin"}),
         ),
     )
 

@@ -40,6 +40,7 @@ from adapterhub_lite_peft.derived import load_derived, save_derived
 from adapterhub_lite_peft.files import read_params
 from adapterhub_lite_peft.in_place import copy_outputs
 from adapterhub_lite_peft.initial import as_plain_lora, changes_base
+from adapterhub_lite_peft.mixed import LoraHost
 from adapterhub_lite_peft.params import PeftParams
 from adapterhub_lite_peft.schedule import step_hooks
 from adapterhub_lite_peft.skeleton import undisturbed
@@ -198,6 +199,10 @@ class PeftMethod:
         """Write the LoRA whose ΔW is the weighted sum of theirs, exactly."""
         write_lora_average(folders, weights, heads, folder)
 
+    def host(self, base: LoadedBase) -> LoraHost:
+        """Return what holds LoRA adapters on a base, whose rows go through it together."""
+        return LoraHost(base)
+
     def _skeleton(self, architecture: Architecture, head: Head, params: PeftParams) -> LoadedBase:
         needs_weights = ENTRIES[params.peft_type].needs_weights
         return empty_model(architecture.folder, head, "cpu" if needs_weights else "meta")
@@ -245,5 +250,15 @@ def _leave_room(base: LoadedBase, params: PeftParams) -> None:
     """Shorten the tokenizer's longest text by the positions that virtual tokens take."""
     positions = getattr(base.model.config, "max_position_embeddings", None)
     if params.peft_type in PREFIXES | PROMPTS and isinstance(positions, int):
-        room = positions - params.model_dump()["num_virtual_tokens"]
+        room = positions - _first_position(base.model) - params.model_dump()["num_virtual_tokens"]
         base.tokenizer.model_max_length = min(base.tokenizer.model_max_length, room)
+
+
+def _first_position(model: torch.nn.Module) -> int:
+    """Return the number of a text's first position: RoBERTa's come after the padding's."""
+    paddings = (
+        getattr(module, "padding_idx", None)
+        for name, module in model.named_modules()
+        if "position_embeddings" in name
+    )
+    return max((padding + 1 for padding in paddings if isinstance(padding, int)), default=0)

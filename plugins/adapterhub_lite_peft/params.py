@@ -10,18 +10,18 @@ from typing import Annotated, Any, ClassVar, Final, Literal
 from pydantic import ConfigDict, Field, create_model
 
 from adapterhub_lite.specs import Params, TargetRole
-from adapterhub_lite_peft.table import ENTRIES, HIDDEN, TYPES, Entry
+from adapterhub_lite_peft.table import ENTRIES, HIDDEN, TYPES, Entry, Exact
 
 LARGEST: Final = 1_000_000
 """No count in a recipe is larger; seeds and token numbers are no counts."""
 WRITABLE: Final[Mapping[str, Any]] = {
     "bool": bool,
-    "int": Annotated[int, Field(le=LARGEST)],
+    "int": Annotated[int, Field(ge=-LARGEST, le=LARGEST)],
     "float": float,
     "str": Annotated[str, Field(max_length=1000)],
     "list[str]": list[Annotated[str, Field(max_length=1000)]],
-    "list[int]": list[int],
-    "dict": dict[str, int | float | list[int]],
+    "list[int]": list[Exact],
+    "dict": dict[str, Exact | float | list[Exact]],
 }
 """The table's types that a recipe can write."""
 
@@ -90,7 +90,7 @@ def _described_type(name: str, described: Mapping[str, Any]) -> Any:
         names -= {"str"}
     types = [WRITABLE[kind] for kind in sorted(names - {"choice"})]
     if "int" in names and "seed" in name:
-        types = [int]
+        types = [Exact]
     if "choice" in names:
         types.append(Literal[tuple(described["choices"])])
     return reduce(or_, types)

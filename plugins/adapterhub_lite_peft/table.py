@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from importlib.resources import files
 from types import MappingProxyType
-from typing import Annotated, Any, Final, Literal, get_args
+from typing import Annotated, Any, Final, Literal, TypeAlias, get_args
 
 from pydantic import Field
 
@@ -25,6 +25,7 @@ LETTERS: Final[Mapping[str, Capability]] = {
     "b": "bake",
     "s": "several-active",
     "m": "mixed-batch",
+    "p": "shared-pass",
     "d": "disable",
 }
 """The letters in which the table writes capabilities."""
@@ -89,6 +90,8 @@ HIDDEN: Final = frozenset(
 )
 """Fields of PEFT's configs that a recipe cannot set, beside those that hold an object."""
 
+Exact: TypeAlias = Annotated[int, Field(ge=-(2**53), le=2**53)]
+"""A whole number that a float holds: PEFT divides by it, and with it."""
 LORA_INIT: Final = (
     bool
     | Literal["gaussian", "olora", "pissa", "loftq", "orthogonal", "mica"]
@@ -97,7 +100,7 @@ LORA_INIT: Final = (
 TYPES: Final[Mapping[str, Any]] = MappingProxyType(
     {
         "init_lora_weights": LORA_INIT,
-        "lora_alpha": int | float,
+        "lora_alpha": Exact | float,
         "loftq_config": dict[Literal["loftq_bits", "loftq_iter"], int],
         "prompt_tuning_init": Literal["TEXT", "SAMPLE_VOCAB", "RANDOM"],
     }

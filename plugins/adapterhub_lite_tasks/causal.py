@@ -40,6 +40,11 @@ class DocumentFormat:
         """How text is generated."""
         return self.settings.generation
 
+    @property
+    def chats(self) -> bool:
+        """Never: it reads one text."""
+        return False
+
     def packed(self, rows: RowSet) -> list[Feature]:
         """Return blocks of all documents, one behind the other, to train on.
 

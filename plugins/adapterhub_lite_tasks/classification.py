@@ -16,6 +16,7 @@ from adapterhub_lite.data.table import RowSet, TextSet
 from adapterhub_lite.errors import RecipeError
 from adapterhub_lite.finetuning.learner import Feature
 from adapterhub_lite.finetuning.loop import fit
+from adapterhub_lite.predictions import Prediction
 from adapterhub_lite.protocols import Attached, LoadedBase, Outcome, Run, TrainingData
 from adapterhub_lite.scoring import ProbabilityScorer
 from adapterhub_lite.specs import Head
@@ -40,6 +41,7 @@ from adapterhub_lite_tasks.losses import (
     balanced_weights,
     positive_weights,
 )
+from adapterhub_lite_tasks.mixing import Found, OnePass
 from adapterhub_lite_tasks.params import ClassificationParams
 from adapterhub_lite_tasks.settings import ClassifierSettings, read_settings, write_settings
 
@@ -47,7 +49,7 @@ Batch = Mapping[str, torch.Tensor]
 
 
 @dataclass(frozen=True)
-class Classifier(ProbabilityScorer):
+class Classifier(ProbabilityScorer, OnePass):
     """A model with a classification head."""
 
     model: nn.Module
@@ -73,19 +75,31 @@ class Classifier(ProbabilityScorer):
         self, texts: Sequence[Any], progress: Callable[[int], None] | None = None
     ) -> NDArray[np.float64]:
         """Return probabilities (texts, classes)."""
-        require_form(texts, self.settings.pairs)
-        found = answer(
-            self.model, self.encoder.encode(texts), self.collate, self._probabilities, progress
-        )
-        return np.array(found).reshape(len(texts), len(self.classes))
+        found = answer(self.model, self.features(texts), self.collate, self.read, progress)
+        return self._table(found)
+
+    def features(self, inputs: Sequence[Any]) -> list[Feature]:
+        """Tokenise texts, or pairs of texts."""
+        require_form(inputs, self.settings.pairs)
+        return self.encoder.encode(inputs)
 
     def collate(self, features: Sequence[Feature]) -> Batch:
         """Pad features to a batch."""
         return pad_inputs(features, self.encoder.pad)
 
-    def _probabilities(self, model: nn.Module, batch: Batch) -> torch.Tensor:
+    def read(self, model: nn.Module, batch: Batch) -> torch.Tensor:
+        """Return probabilities (rows, classes)."""
         logits: torch.Tensor = call(model, batch).logits.double()
         return logits.sigmoid() if self.multi_label else logits.softmax(-1)
+
+    def answers(
+        self, inputs: Sequence[Any], features: Sequence[Feature], found: Found
+    ) -> list[Prediction]:
+        """Return the labels of each text, the likeliest first."""
+        return self.predictions(inputs, self._table(found))
+
+    def _table(self, found: Found) -> NDArray[np.float64]:
+        return np.array(found).reshape(len(found), len(self.classes))
 
 
 @dataclass(frozen=True)

@@ -35,6 +35,7 @@ from adapterhub_lite_tasks.inputs import (
     pad_inputs,
     text_encoder,
 )
+from adapterhub_lite_tasks.mixing import Found, OnePass
 from adapterhub_lite_tasks.params import EmbeddingParams
 from adapterhub_lite_tasks.settings import EmbeddingSettings, read_settings, write_settings
 
@@ -43,7 +44,7 @@ Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
-class Embedder:
+class Embedder(OnePass):
     """A bare transformer whose token embeddings are pooled to one of unit length."""
 
     model: nn.Module
@@ -57,10 +58,26 @@ class Embedder:
 
     def embed(self, texts: Sequence[str], progress: Callable[[int], None] | None = None) -> Floats:
         """Return embeddings (texts, width)."""
-        features = self.encoder.encode(texts)
-        found = answer(self.model, features, self.collate, self.forward, progress)
+        found = answer(self.model, self.features(texts), self.collate, self.read, progress)
+        return self._table(found)
+
+    def features(self, inputs: Sequence[str]) -> list[Feature]:
+        """Tokenise texts."""
+        return self.encoder.encode(inputs)
+
+    def read(self, model: nn.Module, batch: Batch) -> torch.Tensor:
+        """Return embeddings (texts, width)."""
+        return self.forward(model, batch)
+
+    def answers(
+        self, inputs: Sequence[Any], features: Sequence[Feature], found: Found
+    ) -> list[Prediction]:
+        """Return the embedding of each text."""
+        return _embedded(inputs, features, self._table(found))
+
+    def _table(self, found: Found) -> Floats:
         width = int(inner_model(self.model).config.hidden_size)
-        return np.array(found).reshape(len(texts), width)
+        return np.array(found).reshape(len(found), width)
 
     def forward(self, model: nn.Module, batch: Batch) -> torch.Tensor:
         """Return (texts, width), in float32 and with gradient where weights learn."""
@@ -90,9 +107,18 @@ class Embedder:
         self, inputs: Sequence[Any], progress: Callable[[int], None] | None = None
     ) -> list[Prediction]:
         """Return the embedding of each text."""
-        found = self.embed(list(inputs), progress)
-        pairs = zip(inputs, found, strict=True)
-        return [Embedded(text, tuple(map(float, vector))) for text, vector in pairs]
+        features = self.features(inputs)
+        found = answer(self.model, features, self.collate, self.read, progress)
+        return self.answers(inputs, features, found)
+
+
+def _embedded(
+    texts: Sequence[str], features: Sequence[Feature], vectors: Floats
+) -> list[Prediction]:
+    return [
+        Embedded(text, tuple(map(float, vector)), len(feature["input_ids"]))
+        for text, feature, vector in zip(texts, features, vectors, strict=True)
+    ]
 
 
 @dataclass(frozen=True)

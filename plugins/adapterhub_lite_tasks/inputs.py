@@ -63,7 +63,8 @@ def positions(model: nn.Module) -> int | None:
     virtual = int(getattr(config, "num_virtual_tokens", 0) or 0)
     inner = inner_model(model)
     for name, module in inner.named_modules():
-        if name.endswith("position_embeddings") and isinstance(module, nn.Embedding):
+        # within a wrapper, where an adapter replaces the table
+        if "position_embeddings" in name and isinstance(module, nn.Embedding):
             unused = 0 if module.padding_idx is None else module.padding_idx + 1
             return int(module.num_embeddings) - unused - virtual
     limit = getattr(inner.config, "max_position_embeddings", None)

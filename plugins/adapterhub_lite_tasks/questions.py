@@ -38,6 +38,7 @@ from adapterhub_lite_tasks.inputs import (
     report_cut,
     require_fast,
 )
+from adapterhub_lite_tasks.mixing import Found, OnePass
 from adapterhub_lite_tasks.params import QuestionParams
 from adapterhub_lite_tasks.settings import QuestionSettings, read_settings, write_settings
 from adapterhub_lite_tasks.windows import QuestionWindows, Span, best_spans, target
@@ -46,7 +47,7 @@ Batch = Mapping[str, torch.Tensor]
 
 
 @dataclass(frozen=True)
-class Reader:
+class Reader(OnePass):
     """A model that says where in a context an answer starts and ends."""
 
     model: nn.Module
@@ -83,14 +84,32 @@ class Reader:
     def _answers(
         self, inputs: Sequence[Any], progress: Callable[[int], None] | None
     ) -> list[Extracted]:
-        pairs = [(str(question), str(context)) for question, context in inputs]
-        features, _ = self.windows.encode(pairs)
-        counted = None if progress is None else lambda done: progress(min(done, len(pairs)))
-        found = answer(self.model, features, self.collate, span_logits, counted)
+        features = self.features(inputs)
+        counted = None if progress is None else lambda done: progress(min(done, len(inputs)))
+        found = answer(self.model, features, self.collate, self.read, counted)
+        return self._decided(inputs, features, found)
+
+    def features(self, inputs: Sequence[Any]) -> list[Feature]:
+        """Cut contexts into windows."""
+        return self.windows.encode(_pairs(inputs))[0]
+
+    def read(self, model: nn.Module, batch: Batch) -> torch.Tensor:
+        """Return start and end logits (windows, tokens, 2)."""
+        return span_logits(model, batch)
+
+    def answers(
+        self, inputs: Sequence[Any], features: Sequence[Feature], found: Found
+    ) -> list[Prediction]:
+        """Return the answer to each question about its context."""
+        return list(self._decided(inputs, features, found))
+
+    def _decided(
+        self, inputs: Sequence[Any], features: Sequence[Feature], found: Found
+    ) -> list[Extracted]:
         by_row: dict[int, list[tuple[Feature, Any]]] = {}
         for feature, logits in zip(features, found, strict=True):
             by_row.setdefault(feature["row"], []).append((feature, logits))
-        return [self._decide(pair, by_row[row]) for row, pair in enumerate(pairs)]
+        return [self._decide(pair, by_row[row]) for row, pair in enumerate(_pairs(inputs))]
 
     def _decide(self, pair: tuple[str, str], windows: Sequence[tuple[Feature, Any]]) -> Extracted:
         """Choose among the spans of all windows, and no answer, which all of them have to give."""
@@ -116,6 +135,10 @@ class Reader:
                     best[span.start, span.end] = span
         ranked = sorted(best.values(), key=lambda span: -span.logit)
         return ranked[: self.settings.n_best]
+
+
+def _pairs(inputs: Sequence[Any]) -> list[tuple[str, str]]:
+    return [(str(question), str(context)) for question, context in inputs]
 
 
 def _spans(feature: Feature) -> list[tuple[int, tuple[int, int]]]:

@@ -22,6 +22,7 @@ from adapterhub_lite.specs import Head
 from adapterhub_lite_tasks.batching import answer
 from adapterhub_lite_tasks.common import items_of, outcome_of, refuse_if_padding_shows
 from adapterhub_lite_tasks.inputs import TextEncoder, call, pad_inputs, require_form, text_encoder
+from adapterhub_lite_tasks.mixing import Found, OnePass
 from adapterhub_lite_tasks.params import RegressionParams
 from adapterhub_lite_tasks.settings import RegressorSettings, read_settings, write_settings
 
@@ -34,7 +35,7 @@ ERRORS: Final[Mapping[str, Callable[..., torch.Tensor]]] = {
 
 
 @dataclass(frozen=True)
-class Regressor:
+class Regressor(OnePass):
     """A model with one output, in standard deviations from the mean of the training targets."""
 
     model: nn.Module
@@ -50,10 +51,13 @@ class Regressor:
         self, inputs: Sequence[Any], progress: Callable[[int], None] | None = None
     ) -> NDArray[np.float64]:
         """Return the numbers foretold (inputs,), in the unit of the training targets."""
+        found = answer(self.model, self.features(inputs), self.collate, self.read, progress)
+        return self._in_units(found)
+
+    def features(self, inputs: Sequence[Any]) -> list[Feature]:
+        """Tokenise texts, or pairs of texts."""
         require_form(inputs, self.settings.pairs)
-        found = answer(self.model, self.encoder.encode(inputs), self.collate, _output, progress)
-        standardised = np.array(found).reshape(len(inputs))
-        return standardised * self.settings.deviation + self.settings.mean
+        return self.encoder.encode(inputs)
 
     def collate(self, features: Sequence[Feature]) -> Batch:
         """Pad features to a batch."""
@@ -69,13 +73,26 @@ class Regressor:
         self, inputs: Sequence[Any], progress: Callable[[int], None] | None = None
     ) -> list[Prediction]:
         """Return the number of each text."""
-        found = self.values(inputs, progress)
-        return [Valued(text, float(value)) for text, value in zip(inputs, found, strict=True)]
+        return _valued(inputs, self.values(inputs, progress))
+
+    def read(self, model: nn.Module, batch: Batch) -> torch.Tensor:
+        """Return the output (rows,), standardised."""
+        output: torch.Tensor = call(model, batch).logits[:, 0]
+        return output.float()
+
+    def answers(
+        self, inputs: Sequence[Any], features: Sequence[Feature], found: Found
+    ) -> list[Prediction]:
+        """Return the number of each text."""
+        return _valued(inputs, self._in_units(found))
+
+    def _in_units(self, found: Found) -> NDArray[np.float64]:
+        standardised = np.array(found).reshape(len(found))
+        return standardised * self.settings.deviation + self.settings.mean
 
 
-def _output(model: nn.Module, batch: Batch) -> torch.Tensor:
-    output: torch.Tensor = call(model, batch).logits[:, 0]
-    return output.float()
+def _valued(inputs: Sequence[Any], values: NDArray[np.float64]) -> list[Prediction]:
+    return [Valued(text, float(value)) for text, value in zip(inputs, values, strict=True)]
 
 
 @dataclass(frozen=True)
@@ -108,7 +125,7 @@ class RegressionLearner:
 
     def loss(self, model: nn.Module, batch: Batch) -> torch.Tensor:
         """Return the summed error."""
-        return ERRORS[self.error](_output(model, batch), batch["labels"], reduction="sum")
+        return ERRORS[self.error](self.scorer.read(model, batch), batch["labels"], reduction="sum")
 
     def validate(self, model: nn.Module, rows: RowSet) -> Mapping[str, float]:
         """Return the negated mean squared error in the targets' unit, and the mean absolute one."""

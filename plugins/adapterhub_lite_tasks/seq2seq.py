@@ -51,6 +51,11 @@ class SourceFormat:
         """How targets are generated."""
         return self.settings.generation
 
+    @property
+    def chats(self) -> bool:
+        """Never: it reads one text."""
+        return False
+
     def training(self, rows: RowSet) -> list[Feature]:
         """Return features to train on; the run is told how many texts were cut."""
         items = items_of(rows, SourceTarget)

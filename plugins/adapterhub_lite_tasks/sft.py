@@ -68,6 +68,11 @@ class DialogueFormat:
         """How answers are generated."""
         return self.chat.generation
 
+    @property
+    def chats(self) -> bool:
+        """Whether it learnt messages, by a chat template."""
+        return self.encoder.template is not None
+
     def training(self, rows: RowSet, policy: str, run: Run) -> list[Feature]:
         """Return a feature a dialogue; those that are too long are treated by ``policy``.
 

@@ -37,6 +37,7 @@ from adapterhub_lite_tasks.inputs import (
     reads_segments,
     require_fast,
 )
+from adapterhub_lite_tasks.mixing import Found, OnePass
 from adapterhub_lite_tasks.params import TaggingParams
 from adapterhub_lite_tasks.settings import TaggerSettings, read_settings, write_settings
 from adapterhub_lite_tasks.words import WordWindows, labels_of
@@ -46,7 +47,7 @@ OUTSIDE = "O"
 
 
 @dataclass(frozen=True)
-class Tagger:
+class Tagger(OnePass):
     """A model with an output for each tag at each token."""
 
     model: nn.Module
@@ -63,7 +64,12 @@ class Tagger:
     ) -> list[NDArray[np.float64]]:
         """Return for each row the probabilities (words, tags)."""
         features = self.windows.encode(rows)
-        found = answer(self.model, features, self.collate, _probabilities, _scaled(progress, rows))
+        found = answer(self.model, features, self.collate, self.read, _scaled(progress, rows))
+        return self._tables(rows, features, found)
+
+    def _tables(
+        self, rows: Sequence[Sequence[str]], features: Sequence[Feature], found: Found
+    ) -> list[NDArray[np.float64]]:
         tables = [np.full((len(words), len(self.classes)), np.nan) for words in rows]
         for feature, table in zip(features, found, strict=True):
             for token, word in enumerate(feature["words"]):
@@ -95,8 +101,27 @@ class Tagger:
         self, inputs: Sequence[Any], progress: Callable[[int], None] | None = None
     ) -> list[Prediction]:
         """Tag rows of words; a text is split at its spaces."""
-        rows = [tuple(row.split() if isinstance(row, str) else row) for row in inputs]
-        tables = self.probabilities(rows, progress)
+        rows = _words(inputs)
+        return self._tagged(rows, self.probabilities(rows, progress))
+
+    def features(self, inputs: Sequence[Any]) -> list[Feature]:
+        """Cut rows of words into windows."""
+        return self.windows.encode(_words(inputs))
+
+    def read(self, model: nn.Module, batch: Batch) -> torch.Tensor:
+        """Return probabilities (rows, tokens, tags)."""
+        return _logits(model, batch).softmax(-1)
+
+    def answers(
+        self, inputs: Sequence[Any], features: Sequence[Feature], found: Found
+    ) -> list[Prediction]:
+        """Return the tags of each row's words."""
+        rows = _words(inputs)
+        return self._tagged(rows, self._tables(rows, features, found))
+
+    def _tagged(
+        self, rows: Sequence[tuple[str, ...]], tables: Sequence[NDArray[np.float64]]
+    ) -> list[Prediction]:
         return [
             Tagged(words, self._tags(table), tuple(map(float, table.max(1))) if words else ())
             for words, table in zip(rows, tables, strict=True)
@@ -106,12 +131,12 @@ class Tagger:
         return tuple(self.classes[number] for number in table.argmax(1))
 
 
-def _probabilities(model: nn.Module, batch: Batch) -> torch.Tensor:
-    """Return (rows, tokens, tags); soft prompts' own positions stand in front and are left out."""
-    return _logits(model, batch).softmax(-1)
+def _words(inputs: Sequence[Any]) -> list[tuple[str, ...]]:
+    return [tuple(row.split() if isinstance(row, str) else row) for row in inputs]
 
 
 def _logits(model: nn.Module, batch: Batch) -> torch.Tensor:
+    """Return (rows, tokens, tags); soft prompts' own positions stand in front and are left out."""
     logits: torch.Tensor = call(model, batch).logits
     return logits[:, -batch["input_ids"].shape[1] :].float()
 

@@ -2,6 +2,8 @@
 
 from collections.abc import Callable, Mapping
 from copy import deepcopy
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
@@ -120,6 +122,21 @@ class Measured:
         right = torch.stack([(first, second)[name == "other"][n] for n, name in enumerate(names)])
         return bool((mixed - right).abs().max() < 1e-5)
 
+    def shared(self) -> bool:
+        """Try it untrained first: most are refused by their settings."""
+        method = PeftMethod()
+        attached = self.bench.attach(self.name, self.model_type, self.kind)
+        host = method.host(self.bench.base(self.model_type, self.kind))
+        with TemporaryDirectory() as folder:
+            method.save(attached, Path(folder))
+            plain = host.add(head_of(self.kind), Path(folder))
+            train(attached.model, self.batch)
+            method.save(attached, Path(folder))
+            trained = host.add(head_of(self.kind), Path(folder))
+        alone = outputs(attached.model, self.batch)
+        mixed = outputs(host.rows([plain, trained, trained, plain]), self.batch)
+        return bool((mixed - alone)[1:3].abs().max() < 1e-5 < (mixed - alone)[0].abs().max())
+
     def quantised(self) -> bool:
         config = BitsAndBytesConfig(load_in_4bit=True, bnb_4bit_quant_type="nf4")
         path, head = self.bench.path(self.model_type), head_of(self.kind)
@@ -137,6 +154,7 @@ class Measured:
             "gradient-checkpointing": self.checkpointing,
             "several-active": self.several,
             "mixed-batch": self.mixed,
+            "shared-pass": self.shared,
             "quantised-base": self.quantised,
         }
         return {name for name, attempt in tries.items() if _succeeds(attempt)}
