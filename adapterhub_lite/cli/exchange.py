@@ -12,14 +12,18 @@ from adapterhub_lite.cli.common import emit_json, json_option, settings, shared_
 @click.command(short_help="Write a version in another tool's format.")
 @click.argument("ref")
 @click.argument("folder", metavar="DIR", type=click.Path(path_type=Path))
-@click.option("--format", "form", required=True, help="peft, transformers, setfit or a plugin's.")
+@click.option("--format", "form", required=True, help="hf, peft, setfit, onnx or another's.")
+@click.option("--set", "params", multiple=True, metavar="KEY=VALUE",
+              help="Set a parameter of the format, as in --set dtype=q8_0.")  # fmt: skip
 @click.option("--base", help="Where an adapter's base lies, if not where it was.")
 @json_option
 @shared_options
-def export(ref: str, folder: Path, form: str, base: str | None, as_json: bool) -> None:
-    """Write the version REF to DIR, a new or empty folder.
+def export(
+    ref: str, folder: Path, form: str, params: tuple[str, ...], base: str | None, as_json: bool
+) -> None:
+    """Write the version REF to DIR, a new or empty folder, and nothing but the other tool's files.
 
-    What was written is checked to give the version's own outputs.
+    What was written is checked to give the version's own answers.
 
     \b
     ahl export tickets-lora ./tickets-peft --format peft
@@ -28,11 +32,13 @@ def export(ref: str, folder: Path, form: str, base: str | None, as_json: bool) -
     from adapterhub_lite.cli.registry_common import open_registry
     from adapterhub_lite.deployment import export_version
     from adapterhub_lite.plugins import get_catalogue
+    from adapterhub_lite.recipes import apply_overrides
 
     catalogue = get_catalogue(first_party_only=settings().no_plugins)
     catalogue.exporter(form)  # a misspelt format is named first, whatever else is wrong
     registry = open_registry()
-    done = export_version(ref, folder, form, registry, catalogue, base=base)
+    chosen = apply_overrides({}, params)
+    done = export_version(ref, folder, form, registry, catalogue, params=chosen, base=base)
     if as_json:
         emit_json(
             {
@@ -40,12 +46,15 @@ def export(ref: str, folder: Path, form: str, base: str | None, as_json: bool) -
                 "folder": str(done.folder),
                 "format": form,
                 "about": done.summary,
+                "parity": done.parity and done.parity.record(),
             }
         )
         return
     click.echo(f"exported  {done.version}")
     click.echo(f"to        {done.folder}")
     click.echo(f"{form:<9} {done.summary}")
+    if done.parity:
+        click.echo(f"parity    {done.parity.summary()}")
 
 
 @click.command("import", short_help="Publish another tool's folder or archive.")
@@ -53,7 +62,7 @@ def export(ref: str, folder: Path, form: str, base: str | None, as_json: bool) -
 @click.option(
     "--format",
     "form",
-    help="peft, adapters, transformers, setfit or a plugin's; left out, SOURCE's files tell.",
+    help="hf, peft, adapters, setfit or a plugin's; left out, SOURCE's files tell.",
 )
 @click.option("--name", required=True, help="Publish the result under this name.")
 @click.option("--alias", help="Point this alias at the published version.")

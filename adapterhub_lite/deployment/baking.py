@@ -72,13 +72,12 @@ def bake(
     info = read_artifact_info(folder)
     require_parts(info, full_name, catalogue)
     warn_of_versions(info, full_name, catalogue)
-    spec = catalogue.method(info.method)
-    needed = _require_bakeable(spec, info, full_name, catalogue)
+    needed = require_bakeable(info, full_name, catalogue)
     found = find_base(folder, info, registry, catalogue, base=base, any_base=any_base)
     with TemporaryDirectory(prefix="adapterhub-") as work:
         made = Path(work) / "model"
         made.mkdir()
-        _write(folder, made, info, found, catalogue, dtype)
+        write_merged(folder, made, info, found, catalogue, dtype)
         off = _compare(folder, made, info, found, catalogue, dtype)
         parent = registry.resolve(ref) if not is_path(ref) else None
         facts: dict[str, Any] = {"from": full_name, "relative_difference": off, "dtype": dtype}
@@ -89,11 +88,11 @@ def bake(
         return Baked(publish_folder(made, name, draft, registry, alias), off)
 
 
-def _require_bakeable(
-    spec: MethodSpec, info: ArtifactInfo, name: str, catalogue: Catalogue
-) -> NeededBase:
+def require_bakeable(info: ArtifactInfo, name: str, catalogue: Catalogue) -> NeededBase:
+    """Return the base of an adapter that can be merged into it; raises CapabilityError."""
     if info.base is None:
         raise CapabilityError(f"{name} is a whole model already", hint="see: ahl checkout")
+    spec = catalogue.method(info.method)
     if "bake" not in spec.capabilities:
         specs = [offer.spec for offer in catalogue.usable("method")]
         able = [s.name for s in specs if isinstance(s, MethodSpec) and "bake" in s.capabilities]
@@ -105,15 +104,15 @@ def _require_bakeable(
     return info.base
 
 
-def _write(
+def write_merged(
     folder: Path,
     made: Path,
     info: ArtifactInfo,
     base: ResolvedBase,
     catalogue: Catalogue,
-    dtype: WeightType,
+    dtype: WeightType = "float32",
 ) -> None:
-    """Write the merged model, and what its objective needs to score with it."""
+    """Write the merged model to the folder ``made``, and what its objective needs to score."""
     objective = catalogue.implementation(catalogue.objective(info.objective))
     scorer = objective.load(load_model(folder, info, base, catalogue, "cpu"), folder)
     plain = _in_floats(info, base, catalogue)

@@ -58,10 +58,12 @@ def adapterhub_presets() -> Iterator[PresetSpec]:
 def adapterhub_exporters() -> Iterator[ExporterSpec]:
     """Offer transformers' own folder format."""
     yield ExporterSpec(
-        name="transformers",
-        summary="A whole model for AutoModel….from_pretrained; bake an adapter first.",
-        implementation="adapterhub_lite_full.exporting:TransformersExporter",
+        name="hf",
+        summary="A whole model for from_pretrained and pipeline; an adapter goes merged.",
+        implementation="adapterhub_lite_full.exporting:FolderExporter",
         tasks=frozenset(get_args(Task)),
+        takes=frozenset({"model"}),
+        deploys=True,
     )
 
 
@@ -69,7 +71,7 @@ def adapterhub_exporters() -> Iterator[ExporterSpec]:
 def adapterhub_importers() -> Iterator[ImporterSpec]:
     """Offer to read whole models: transformers', sentence-transformers' and mergekit's folders."""
     yield ImporterSpec(
-        name="transformers",
+        name="hf",
         summary="A whole model that transformers, sentence-transformers or mergekit wrote.",
         implementation="adapterhub_lite_full.importing:TransformersImporter",
         takes=frozenset({"convert", "labels", "multi-label", "objective"}),

@@ -106,6 +106,8 @@ def adapterhub_exporters() -> Iterator[ExporterSpec]:
         summary="A folder for SetFitModel.from_pretrained; the head is a pickle, as setfit wants.",
         implementation="adapterhub_lite_setfit.exporting:SetFitExporter",
         tasks=frozenset({"text-classification"}),
+        takes=frozenset({"model"}),
+        deploys=True,
     )
 
 

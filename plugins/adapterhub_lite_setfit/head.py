@@ -79,13 +79,14 @@ def load_head(folder: Path) -> LogisticHead:
             coef=tensors["coef"],
             intercept=tensors["intercept"],
         )
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        width, link = config["n_features"], config["link"]
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise IntegrityError(f"the head in {folder} does not parse: {error}") from error
-    if config["link"] not in ("independent", "softmax"):
-        raise IntegrityError(f"the head in {folder} has an unknown link {config['link']!r}")
+    if link not in ("independent", "softmax"):
+        raise IntegrityError(f"the head in {folder} has an unknown link {link!r}")
     count = len(head.classes)
     outputs = 1 if count == 2 and not head.multi_label else count
-    if head.coef.shape != (outputs, config["n_features"]) or head.intercept.shape != (outputs,):
+    if head.coef.shape != (outputs, width) or head.intercept.shape != (outputs,):
         raise IntegrityError(f"the head in {folder} has weights of the wrong shape")
     return head
 

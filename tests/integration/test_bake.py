@@ -194,9 +194,9 @@ def test_what_cannot_be_merged_is_refused(
     assert said in done.err
     assert api.open_registry().names() == ["adapter"]
     if method != "full":
-        exported = ahl("export", ref, folder / "out", "--format", "transformers")
+        exported = ahl("export", ref, folder / "out", "--format", "hf")
         assert exported.code == 2
-        assert "ahl bake" in exported.err
+        assert said in exported.err
 
 
 @pytest.mark.parametrize(
@@ -242,7 +242,7 @@ def test_the_objectives_files_go_along_and_a_plain_folder_comes_out(
     question = TINY_ROWS[0][0]
     before, after = (api.load(name).predict([question])[0].record() for name in (ref, "whole"))
     assert before.keys() == after.keys()
-    done = ahl("export", "whole", folder / "plain", "--format", "transformers")
+    done = ahl("export", "whole", folder / "plain", "--format", "hf")
     assert done.code == 0, done.err
     with quiet_transformers():
         kind = read_artifact_info(resolve_artifact("whole", api.open_registry())[0]).head.kind
@@ -251,7 +251,7 @@ def test_the_objectives_files_go_along_and_a_plain_folder_comes_out(
     assert (folder / "plain" / "tokenizer.json").is_file()
     refused = ahl("export", "whole", folder / "no", "--format", "peft")
     assert refused.code == 2
-    assert "--format transformers" in refused.err
+    assert "hf" in refused.err
 
 
 def test_a_published_model_is_a_base_and_an_adapter_is_not(

@@ -78,7 +78,7 @@ def test_the_probabilities_are_transformers_own(
     done = ahl("import", pack(source), "--name", "a", "--convert-pickle", "--json")
     assert done.code == 0, done.err
     told = json.loads(done.out)
-    assert (told["format"], told["labels"]) == ("transformers", list(LABELS))
+    assert (told["format"], told["labels"]) == ("hf", list(LABELS))
     assert_allclose(adapterhub_lite.load("a").predict_proba(TEXTS), expected, atol=1e-6)
 
 
@@ -125,7 +125,7 @@ def test_formats_that_both_fit_have_to_be_named(ahl: Ahl, source: Path) -> None:
     (source / "adapter_model.safetensors").write_bytes(b"")
     done = ahl("import", source, "--name", "a")
     assert done.code == 2
-    assert "several formats: peft, transformers" in done.err
+    assert "several formats: hf, peft" in done.err
 
 
 @pytest.mark.parametrize(

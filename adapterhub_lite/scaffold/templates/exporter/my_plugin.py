@@ -10,7 +10,7 @@ from adapterhub_lite.hookspecs import hookimpl
 from adapterhub_lite.specs import ExporterSpec
 
 if TYPE_CHECKING:
-    from adapterhub_lite.specs import ResolvedBase
+    from adapterhub_lite.specs import Params, ResolvedBase
 
 
 @hookimpl
@@ -27,7 +27,9 @@ def adapterhub_exporters() -> Iterable[ExporterSpec]:
 class MyExporter:
     """Writes ``labels.txt``."""
 
-    def export(self, folder: Path, destination: Path, base: ResolvedBase | None) -> None:
+    def export(
+        self, folder: Path, destination: Path, base: ResolvedBase | None, params: Params
+    ) -> None:
         """Write ``destination``, an empty folder, from a version's, and check what was written.
 
         Raises CapabilityError when the version has no labels.
