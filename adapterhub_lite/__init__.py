@@ -7,8 +7,9 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from adapterhub_lite.api import compose, load, merge, open_registry, train
+    from adapterhub_lite.api import compose, deploy, load, merge, open_registry, train
     from adapterhub_lite.composition.run import ComposeResult
+    from adapterhub_lite.deployment import Deployment
     from adapterhub_lite.errors import AdapterHubError
     from adapterhub_lite.inference.predictor import Predictor
     from adapterhub_lite.merging.results import MergeResult
@@ -19,11 +20,13 @@ if TYPE_CHECKING:
 _MODULES = {
     "AdapterHubError": "adapterhub_lite.errors",
     "ComposeResult": "adapterhub_lite.composition.run",
+    "Deployment": "adapterhub_lite.deployment",
     "MergeResult": "adapterhub_lite.merging.results",
     "Prediction": "adapterhub_lite.predictions",
     "Predictor": "adapterhub_lite.inference.predictor",
     "TrainResult": "adapterhub_lite.training.results",
     "compose": "adapterhub_lite.api",
+    "deploy": "adapterhub_lite.api",
     "load": "adapterhub_lite.api",
     "merge": "adapterhub_lite.api",
     "open_registry": "adapterhub_lite.api",
@@ -36,11 +39,13 @@ _MODULES = {
 __all__ = [
     "AdapterHubError",
     "ComposeResult",
+    "Deployment",
     "MergeResult",
     "Prediction",
     "Predictor",
     "TrainResult",
     "compose",
+    "deploy",
     "load",
     "merge",
     "open_registry",

@@ -10,6 +10,7 @@ from adapterhub_lite.plugins import get_catalogue
 if TYPE_CHECKING:
     from adapterhub_lite.composition.plan import ComposePlan
     from adapterhub_lite.composition.run import ComposeResult
+    from adapterhub_lite.deployment import Deployment
     from adapterhub_lite.inference.predictor import Predictor
     from adapterhub_lite.merging.adapters.plan import AdapterPlan
     from adapterhub_lite.merging.plan import MergePlan
@@ -44,15 +45,14 @@ def plan(
 
     ``recipe`` is a mapping or a YAML file, ``overrides`` are ``a.b=value``. Raises UserError.
     """
+    from adapterhub_lite.inference.origins import absent_named
     from adapterhub_lite.recipes import apply_overrides, read_recipe
     from adapterhub_lite.training.plan import make_plan
 
     values = recipe if isinstance(recipe, Mapping) else read_recipe(Path(recipe))
-    return make_plan(
-        apply_overrides(values, overrides),
-        catalogue or get_catalogue(),
-        registry or open_registry(),
-    )
+    catalogue, registry = catalogue or get_catalogue(), registry or open_registry()
+    with absent_named(registry, catalogue):
+        return make_plan(apply_overrides(values, overrides), catalogue, registry)
 
 
 def train(
@@ -97,12 +97,14 @@ def plan_merge(
     ``any_base`` puts adapters on another base than they were trained on, ``convert_pickle`` lets
     pickled weights be read, by an isolated process. Raises UserError.
     """
+    from adapterhub_lite.inference.origins import absent_named
     from adapterhub_lite.merging.opening import Allowed
     from adapterhub_lite.merging.reading import plan_recipe
 
     catalogue, registry = catalogue or get_catalogue(), registry or open_registry()
     allowed = Allowed(any_base=any_base, convert_pickle=convert_pickle)
-    return plan_recipe(recipe, overrides, catalogue, registry, threads, device, allowed)
+    with absent_named(registry, catalogue):
+        return plan_recipe(recipe, overrides, catalogue, registry, threads, device, allowed)
 
 
 def run_merge(
@@ -169,6 +171,7 @@ def search_merge(
     What is found has the recipe to merge by. An interrupted search goes on where it was. The other
     arguments are those of :func:`plan_merge`. Raises UserError, MergeError.
     """
+    from adapterhub_lite.inference.origins import absent_named
     from adapterhub_lite.merging.opening import Allowed
     from adapterhub_lite.merging.reading import read_values
     from adapterhub_lite.merging.search import search_merge as search
@@ -176,7 +179,10 @@ def search_merge(
     values = read_values(recipe, overrides)
     catalogue, registry = catalogue or get_catalogue(), registry or open_registry()
     allowed = Allowed(any_base=any_base, convert_pickle=convert_pickle)
-    return search(values, catalogue, registry, threads=threads, progress=progress, allowed=allowed)
+    with absent_named(registry, catalogue):
+        return search(
+            values, catalogue, registry, threads=threads, progress=progress, allowed=allowed
+        )
 
 
 def plan_compose(
@@ -192,9 +198,11 @@ def plan_compose(
     the composition may stand alone ("normalise=false"). Raises UserError or NotFoundError.
     """
     from adapterhub_lite.composition.plan import make_plan
+    from adapterhub_lite.inference.origins import absent_named
 
     catalogue, registry = catalogue or get_catalogue(), registry or open_registry()
-    return make_plan(recipe, overrides, catalogue, registry)
+    with absent_named(registry, catalogue):
+        return make_plan(recipe, overrides, catalogue, registry)
 
 
 def run_compose(
@@ -257,4 +265,63 @@ def load(
         device=device,
         base=base,
         any_base=any_base,
+    )
+
+
+def deploy(
+    ref: str,
+    target: str,
+    *,
+    out: Path | str | None = None,
+    params: Mapping[str, Any] | Iterable[str] = (),
+    inputs: Sequence[Any] | None = None,
+    base: str | None = None,
+    registry: "Registry | None" = None,
+    catalogue: Catalogue | None = None,
+) -> "Deployment":
+    """Write a version for a target into the new folder ``out``, and compare it with the version.
+
+    ``target`` is "hf", "onnx" or another that a plugin offers; ``params`` are its parameters, as a
+    mapping or as "key=value". ``out`` is ``./NAME-TARGET`` unless given. ``inputs`` are what both
+    are asked, fixed texts unless given; ``base`` says where an adapter's base lies, if not where
+    it was. Raises UserError for what cannot be deployed so, and SelfTestError when the answers
+    differ by more than the target allows; in either case nothing is written.
+    """
+    from adapterhub_lite.deployment import deploy_version
+    from adapterhub_lite.recipes import apply_overrides
+
+    chosen = params if isinstance(params, Mapping) else apply_overrides({}, params)
+    name = Path(ref).name.replace("@", "-")
+    return deploy_version(
+        ref,
+        Path(out if out is not None else f"{name}-{target}"),
+        target,
+        registry or open_registry(),
+        catalogue or get_catalogue(),
+        params=chosen,
+        inputs=inputs,
+        base=base,
+    )
+
+
+def verify_deployment(
+    folder: Path | str,
+    *,
+    inputs: Sequence[Any] | None = None,
+    base: str | None = None,
+    registry: "Registry | None" = None,
+    catalogue: Catalogue | None = None,
+) -> "Deployment":
+    """Check a deployed folder again: its files by their hashes, its answers by the version's.
+
+    The arguments are those of :func:`deploy`. Raises NotFoundError, IntegrityError, SelfTestError.
+    """
+    from adapterhub_lite.deployment import verify_deployment as verify
+
+    return verify(
+        Path(folder),
+        registry or open_registry(),
+        catalogue or get_catalogue(),
+        inputs=inputs,
+        base=base,
     )

@@ -57,7 +57,7 @@ STRATEGIES: dict[str, dict[str, Any]] = {
     "adamerging": {},
     "slerp": {"t": 0.5},
     "nuslerp": {},
-    "nearswap": {"t": 0.01},
+    "nearswap": {"t": 1e-4},
     "arcee_fusion": {},
     "cat": {},
     "svd": {},

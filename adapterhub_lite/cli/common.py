@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 USER_FIXABLE = {errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS}
+LONGEST_ERROR = 2000
 
 
 @dataclass
@@ -116,6 +117,17 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> Non
 
 def describe_error(error: Exception) -> tuple[str, str, int]:
     """Return the line, the hint and the exit code for any exception that reaches the top."""
+    line, hint, exit_code = _describe(error)
+    return harmless(line), harmless(hint), exit_code
+
+
+def harmless(text: str) -> str:
+    """Return text that a terminal shows and does not obey: a stranger's names may be in it."""
+    cut = text if len(text) <= LONGEST_ERROR else f"{text[:LONGEST_ERROR]}…"
+    return "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in cut)
+
+
+def _describe(error: Exception) -> tuple[str, str, int]:
     from adapterhub_lite.errors import AdapterHubError
 
     if isinstance(error, AdapterHubError):

@@ -53,6 +53,10 @@ COMMANDS: dict[str, tuple[str, str]] = {
         "adapterhub_lite.cli.predict:predict",
         "Ask a trained version: label, tag, answer, write, embed.",
     ),
+    "serve": (
+        "adapterhub_lite.cli.serve:serve",
+        "Answer requests over HTTP, OpenAI's among them.",
+    ),
     "list": ("adapterhub_lite.cli.registry_read:list_versions", "List what is published."),
     "show": (
         "adapterhub_lite.cli.registry_read:show",
@@ -63,8 +67,12 @@ COMMANDS: dict[str, tuple[str, str]] = {
         "Find versions by words, base, method, task or metric.",
     ),
     "log": (
-        "adapterhub_lite.cli.registry_read:log",
+        "adapterhub_lite.cli.registry_log:log",
         "Show a version's ancestors, descendants and alias moves.",
+    ),
+    "card": (
+        "adapterhub_lite.cli.card:card",
+        "Print a version's model card, with the metadata of the hub.",
     ),
     "alias": (
         "adapterhub_lite.cli.registry_write:alias",
@@ -98,6 +106,14 @@ COMMANDS: dict[str, tuple[str, str]] = {
         "adapterhub_lite.cli.registry_care:gc",
         "Collect the files that no version needs.",
     ),
+    "sign": (
+        "adapterhub_lite.cli.signing:sign",
+        "Sign a version: its manifest, and through it all its files.",
+    ),
+    "verify": (
+        "adapterhub_lite.cli.signing:verify",
+        "Check by whom a version is signed, and all its files.",
+    ),
     "config": (
         "adapterhub_lite.cli.registry_config:config",
         "Show or change the registry's settings, which hold for all who use it.",
@@ -119,6 +135,10 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "eval": (
         "adapterhub_lite.cli.eval:evaluate",
         "Score versions on rows, and compare two of them.",
+    ),
+    "deploy": (
+        "adapterhub_lite.cli.deploy:deploy",
+        "Write a version for where it is used, and compare it.",
     ),
     "export": ("adapterhub_lite.cli.exchange:export", "Write a version in another tool's format."),
     "import": ("adapterhub_lite.cli.exchange:import_", "Publish another tool's folder or archive."),

@@ -14,11 +14,13 @@ from adapterhub_lite import errors
 EXPORTED = [
     "AdapterHubError",
     "ComposeResult",
+    "Deployment",
     "MergeResult",
     "Prediction",
     "Predictor",
     "TrainResult",
     "compose",
+    "deploy",
     "load",
     "merge",
     "open_registry",

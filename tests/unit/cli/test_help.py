@@ -13,6 +13,7 @@ from adapterhub_lite.cli.root import COMMANDS, cli
 SHARED = {"--home", "--no-plugins", "--debug"}
 WITHOUT_JSON = {
     ("recipe", "schema"): "prints JSON anyway",
+    ("serve",): "its log is JSON",
 }
 """Commands without --json, and why."""
 
