@@ -81,7 +81,15 @@ def load_transformer(
         model.config.pad_token_id = tokenizer.pad_token_id
     if quantisation is None:
         model = model.to(place)
-    return LoadedBase(model.eval(), tokenizer, folder, head, new, quantisation is not None)
+    return LoadedBase(
+        model.eval(),
+        tokenizer,
+        folder,
+        head,
+        new,
+        quantisation is not None,
+        tuple(sorted(report["missing_keys"])),
+    )
 
 
 def _check_config(folder: Path, head: Head) -> None:

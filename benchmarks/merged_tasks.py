@@ -36,6 +36,7 @@ STRATEGIES: dict[str, dict[str, Any]] = {
     "dare_ties": {"density": 0.5},
     "dare_linear": {"density": 0.5, "lambda": 0.5},
     "della": {"density": 0.5, "epsilon": 0.1},
+    "della_linear": {"density": 0.5, "epsilon": 0.1, "lambda": 0.5},
     "breadcrumbs": {"density": 0.5, "lambda": 0.5},
     "breadcrumbs_ties": {"density": 0.5},
     "model_stock": {},
@@ -205,7 +206,7 @@ def main() -> None:
     parser.add_argument("--epochs", type=float, default=2)
     parser.add_argument("--text", default="text")
     parser.add_argument("--label", default="category")
-    parser.add_argument("--strategies", nargs="*", default=list(STRATEGIES))
+    parser.add_argument("--strategies", nargs="*", choices=STRATEGIES, default=list(STRATEGIES))
     parser.add_argument("--home", type=Path, help="keep the trained parents here, and use them")
     parser.add_argument("--out", type=Path, help="write the figures there")
     options = parser.parse_args()

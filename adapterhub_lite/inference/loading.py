@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from adapterhub_lite.bases import fingerprint, resolve_base
 from adapterhub_lite.catalogue import Catalogue
-from adapterhub_lite.errors import BaseModelError, NotFoundError
+from adapterhub_lite.errors import BaseModelError, IntegrityError, NotFoundError
 from adapterhub_lite.inference.artifact import ArtifactInfo, NeededBase, read_info
 from adapterhub_lite.inference.origins import require_parts, warn_of_versions
 from adapterhub_lite.inference.predictor import Predictor
@@ -62,9 +62,14 @@ def load_model(
 ) -> LoadedBase:
     """Load an artifact's folder onto ``base``: by its loader, then by its method.
 
-    The tokenizer is the artifact's own, with the chat template that it was trained with.
+    The tokenizer is the artifact's own, with the chat template that it was trained with. Raises
+    IntegrityError for a whole model that lacks the layers of its head: new ones would be drawn.
     """
     loaded = load_base(folder, info, base, catalogue, device)
+    if info.base is None and loaded.drawn:
+        raise IntegrityError(
+            f"{folder} is a model for {info.task}, and lacks {', '.join(loaded.drawn)}"
+        )
     method = catalogue.implementation(catalogue.method(info.method))
     attached: LoadedBase = method.load(loaded, folder)
     return attached

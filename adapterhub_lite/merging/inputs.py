@@ -97,7 +97,7 @@ class Inputs:
         found = align(
             members,
             base=base,
-            heads=self._head_rule(entries),
+            heads=self._head_rule(entries, has_base=base is not None),
             missing="base" if self._recipe.missing == "base" else "refuse",
         )
         found.require_one_vocabulary()
@@ -120,7 +120,7 @@ class Inputs:
         self.tell([f"the base is {first.ref}, which all adapters were trained on"])
         return first
 
-    def _head_rule(self, entries: Sequence[MergeInput]) -> HeadRule:
+    def _head_rule(self, entries: Sequence[MergeInput], *, has_base: bool) -> HeadRule:
         """Return the recipe's rule for one merge: a stage without the kept model has no head."""
         rule = self._recipe.heads
         if not rule.startswith("keep "):
@@ -129,7 +129,7 @@ class Inputs:
         for number, entry in enumerate(entries):
             if self._holds(entry, kept):
                 return number
-        return "omit"
+        return "base" if has_base and kept == self._recipe.base else "omit"
 
     def _holds(self, entry: MergeInput, ref: str) -> bool:
         if entry.stage is None:

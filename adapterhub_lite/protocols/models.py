@@ -21,8 +21,9 @@ class LoadedBase:
     """A base in memory: a transformer with its task's head, its tokenizer, where it lies.
 
     ``new`` names the modules that the head added and that have to learn ("classifier"); it is
-    empty for a bare transformer, and for a head that the files hold. ``quantised`` says whether
-    weights are stored in fewer bits than a float.
+    empty for a bare transformer, and for a head that the files hold. ``drawn`` names tensors of
+    them that the files lack, and that are random therefore. ``quantised`` says whether weights are
+    stored in fewer bits than a float.
     """
 
     model: PreTrainedModel
@@ -31,6 +32,7 @@ class LoadedBase:
     head: Head = field(default_factory=Head)
     new: tuple[str, ...] = ()
     quantised: bool = False
+    drawn: tuple[str, ...] = ()
 
 
 @dataclass(slots=True)

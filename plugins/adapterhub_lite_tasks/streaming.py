@@ -17,13 +17,13 @@ from transformers import StoppingCriteria, StoppingCriteriaList
 from transformers.generation.streamers import BaseStreamer
 
 from adapterhub_lite_tasks.generation import Finished, finish, quietly_answering, run, within
-from adapterhub_lite_tasks.wanted import Decode, Wanted
+from adapterhub_lite_tasks.wanted import Decode, Uncopied, Wanted
 
 PATIENCE = 0.1
 """Seconds after which a writer that nobody reads looks whether anybody ever will."""
 
 
-class _Tokens(BaseStreamer):  # type: ignore[misc]
+class _Tokens(Uncopied, BaseStreamer):  # type: ignore[misc]
     """Hands one token at a time over to a reader; transformers calls it."""
 
     def __init__(self) -> None:
@@ -48,7 +48,7 @@ class _Tokens(BaseStreamer):  # type: ignore[misc]
                 return
 
 
-class _Left(StoppingCriteria):  # type: ignore[misc]
+class _Left(Uncopied, StoppingCriteria):  # type: ignore[misc]
     """Ends a text that nobody reads any more."""
 
     def __init__(self, left: Event) -> None:

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Self, TypeVar
 
 import torch
 from transformers import (
@@ -52,7 +52,15 @@ def _chosen(option: N | None, own: N) -> N:
     return own if option is None else option
 
 
-class Draw(LogitsProcessor):  # type: ignore[misc]
+class Uncopied:
+    """What a call of ``generate`` is given as it is: PEFT copies some calls, tokenizer and all."""
+
+    def __deepcopy__(self, memo: dict[int, object]) -> Self:
+        """Return this very object."""
+        return self
+
+
+class Draw(Uncopied, LogitsProcessor):  # type: ignore[misc]
     """Draws the next token of each row that samples, from a generator of its own.
 
     So what a row draws does not depend on the rows beside it.
@@ -84,7 +92,7 @@ def _warped(ids: torch.Tensor, scores: torch.Tensor, row: Wanted) -> torch.Tenso
     return scores
 
 
-class Ended(StoppingCriteria):  # type: ignore[misc]
+class Ended(Uncopied, StoppingCriteria):  # type: ignore[misc]
     """Says of each row whether its text has ended."""
 
     def __init__(self, rows: Sequence[Wanted], start: int, decode: Decode) -> None:

@@ -84,7 +84,8 @@ def test_merged_published_asked_and_removed(ahl: Ahl, star: Path, versions: Path
     assert answer(ahl, versions) == before, "a merged model needs no strategy to answer"
     again = ahl(*merge, "--name", "again", "--home", versions)
     assert again.code == 2
-    assert "unknown strategy 'star'" in again.err
+    assert "the strategy 'star' of adapterhub-lite-star" in again.err
+    assert "which is not installed" in again.err
 
 
 def answer(ahl: Ahl, home: Path) -> Any:

@@ -14,7 +14,8 @@ from adapterhub_lite.streaming.sources import TORCH_TYPES
 from adapterhub_lite.streaming.tensors import Origin
 from adapterhub_lite.streaming.tying import is_vocabulary
 
-HeadRule = Literal["refuse", "average", "omit"] | int
+ModelRule = Literal["refuse", "average", "omit"] | int
+HeadRule = ModelRule | Literal["base"]
 TASK: Final = re.compile(
     r"(^|\.)(classifier|pre_classifier|score|qa_outputs|classification_head|sequence_summary"
     r"|logits_proj)(\.|$)"
@@ -53,12 +54,14 @@ def apply_head_rule(
     """Take heads that differ out of the tables; return those of the output, and whence.
 
     A head that the base and all models have, of one shape, is a tensor like any other. One that no
-    model has is left out. Raises MergeError for heads that differ when the rule is ``refuse``, and
-    for a rule that cannot be followed.
+    model has is left out, unless the rule is ``base``, which keeps the base's. Raises MergeError
+    for heads that differ when the rule is ``refuse``, and for a rule that cannot be followed.
     """
     models = tables[1:] if has_base else tables
     if isinstance(rule, int) and not 0 <= rule < len(models):
         raise MergeError(f"there is no model {rule} whose head could be kept")
+    if rule == "base":
+        return _keep_base(tables, notices, has_base=has_base)
     if has_base:
         _drop_unused(tables[0], models, notices)
     names = sorted({n for t in models for n in t.origins if role_of(n) == "head"})
@@ -73,6 +76,28 @@ def apply_head_rule(
         for name in group:
             table.origins.pop(name, None)
     return chosen
+
+
+def _keep_base(tables: Sequence[Table], notices: list[str], *, has_base: bool) -> dict[str, Origin]:
+    if not has_base:
+        raise MergeError("there is no base whose head could be kept")
+    names = sorted(
+        {n for t in tables for n in t.origins if role_of(n) == "head" and not is_vocabulary(n)}
+    )
+    if all(_is_in_all(name, tables) for name in names):
+        return {}
+    kept = {name: tables[0].origins[name] for name in names if name in tables[0].origins}
+    notices.append(f"the head is that of {tables[0].label} ({names[0]} …)")
+    for table in tables:
+        for name in names:
+            table.origins.pop(name, None)
+    return kept
+
+
+def _is_in_all(name: str, tables: Sequence[Table]) -> bool:
+    """Say whether a tensor is in all models, of one shape."""
+    having = [table for table in tables if name in table.origins]
+    return len(having) == len(tables) and len({_shape(t, name).shape for t in having}) == 1
 
 
 def _drop_unused(base: Table, models: Sequence[Table], notices: list[str]) -> None:
@@ -104,7 +129,7 @@ def _is_apart(name: str, tables: Sequence[Table], *, has_base: bool) -> bool:
 
 
 def _chosen(
-    group: Sequence[str], models: Sequence[Table], rule: HeadRule, notices: list[str]
+    group: Sequence[str], models: Sequence[Table], rule: ModelRule, notices: list[str]
 ) -> dict[str, Origin]:
     first = group[0]
     if rule == "omit":

@@ -258,7 +258,7 @@ def test_scores_of_a_registry_that_may_not_be_written_are_told_all_the_same(
     def refuse(*_: Any) -> None:
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr("adapterhub_lite_registry.io.FileIO.link", refuse)
+    monkeypatch.setattr("adapterhub_lite_registry.attachments.Attachments.put", refuse)
     done = ahl("eval", "pets", "--data", "pets.csv")
     assert done.code == 0
     assert "accuracy" in done.out

@@ -18,8 +18,7 @@ Trained = Callable[[str], str]
 def test_each_line_of_the_context_works(
     trained: Trained, registry: Registry, tmp_path: Path, monkeypatch: Any
 ) -> None:
-    from adapterhub_lite.cli.remotes import pull
-    from adapterhub_lite.cli.serve import serve
+    from adapterhub_lite.cli.root import cli
 
     out = tmp_path / "out"
     name = trained("few-lora")
@@ -37,11 +36,14 @@ def test_each_line_of_the_context_works(
     assert (out / lines["COPY"].split()[0]).is_file()
     words = shlex.split(lines["RUN"])
     assert words[:2] == ["ahl", "pull"]
-    pull.main(words[2:], standalone_mode=False)
+    cli.main(words[1:], standalone_mode=False, prog_name="ahl")
 
     words = json.loads(lines["CMD"])
     assert words[:2] == ["ahl", "serve"]
-    with serve.make_context("serve", words[2:]) as context:
+    with cli.make_context("ahl", words[1:]) as root:
+        serve = cli.get_command(root, "serve")
+        assert serve is not None
+    with serve.make_context("serve", words[2:], parent=root) as context:
         assert context.params["refs"] == ("shop",)
         assert (context.params["host"], context.params["port"]) == ("0.0.0.0", 8000)
     served = api.load(words[2], registry=api.open_registry(tmp_path / "home"))

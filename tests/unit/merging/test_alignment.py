@@ -286,9 +286,27 @@ def test_a_head_that_one_model_has_is_refused_or_kept() -> None:
     assert not align(models, base=member(encoder(0)), heads=1).copied
 
 
+@pytest.mark.parametrize("model", [classifier(2, 5), member(encoder(2, "bert."))])
+def test_the_bases_head_can_be_kept(model: Member) -> None:
+    aligned = align([model], base=classifier(1), heads="base")
+    origin = aligned.copied["classifier.weight"]
+    assert origin.source.tensors[origin.name].shape == (3, 2)
+    assert read(origin.source, origin.name) == 1
+    assert "classifier.weight" not in names(aligned)
+    assert told(aligned, "head", "classifier.weight")
+
+
+def test_a_head_that_all_have_is_merged_though_the_bases_is_kept() -> None:
+    aligned = align([classifier(2)], base=classifier(1), heads="base")
+    assert "classifier.weight" in names(aligned)
+    assert not aligned.copied
+
+
 def test_there_is_no_head_of_a_model_that_is_not_there() -> None:
     with pytest.raises(MergeError, match="no model 2"):
         align([classifier(1), classifier(2)], heads=2)
+    with pytest.raises(MergeError, match="no base"):
+        align([classifier(1)], heads="base")
 
 
 def test_a_head_that_the_base_has_too_is_merged_like_any_tensor() -> None:

@@ -391,7 +391,7 @@ def test_config_card_and_recipe(inputs: dict[str, str], tmp_path: Path) -> None:
     card = (tmp_path / "out" / "README.md").read_text()
     worst = max(part.error for part in result.modules.values())
     assert f"{worst:.1e} at most" in card
-    assert "base_model_relation: adapter" in card
+    assert "base_model:" not in card, "a base that is no model of the hub is none to its readers"
     assert "library_name: peft" in card
     assert "A LoRA adapter" in card
 

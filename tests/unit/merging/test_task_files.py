@@ -137,6 +137,26 @@ def test_the_head_of_a_base_can_be_kept(tmp_path: Path) -> None:
     assert config_of(kept)["id2label"]["0"] == LABELS[0]
 
 
+def test_what_keeps_the_bases_head_answers_as_the_base_where_nothing_moves(tmp_path: Path) -> None:
+    base, model = classifier(tmp_path / "a", 1), classifier(tmp_path / "b", 2, ("yes", "no"))
+    strategy = {"name": "nearswap", "t": 1e-30}
+    recipe = {"strategy": strategy, "base": str(base), "models": [str(model)]}
+    out = tmp_path / "out"
+    adapterhub_lite.merge({**recipe, "heads": f"keep {base}"}, out=out)
+    asked = ["a drill", "a plum"]
+    ours, theirs = (adapterhub_lite.load(str(one)).predict_proba(asked) for one in (out, base))
+    np.testing.assert_allclose(ours, theirs, atol=1e-6)
+
+
+def test_a_model_that_lacks_its_head_is_not_asked(tmp_path: Path) -> None:
+    folder = classifier(tmp_path / "a", 1)
+    state = load_file(folder / "model.safetensors")
+    del state["classifier.weight"]
+    save_file(state, folder / "model.safetensors", metadata={"format": "pt"})
+    with pytest.raises(IntegrityError, match=r"lacks classifier\.weight"):
+        adapterhub_lite.load(str(folder))
+
+
 def test_a_base_that_is_merged_too_has_to_agree(tmp_path: Path) -> None:
     base = opened(classifier(tmp_path / "a", 1))
     other = opened(classifier(tmp_path / "b", 2, ("yes", "no")))
