@@ -55,7 +55,7 @@ STRATEGIES: dict[str, dict[str, Any]] = {
     "wudi": {"iterations": 50},
     "fisher": {},
     "regmean": {},
-    "adamerging": {},
+    "adamerging": {"steps": 100},
     "slerp": {"t": 0.5},
     "nuslerp": {},
     "nearswap": {"t": 1e-4},

@@ -3,6 +3,7 @@
 import importlib
 import itertools
 import os
+import shutil
 import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -28,8 +29,11 @@ def homes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 
 @pytest.fixture(autouse=True)
-def home(homes: Iterator[Path], monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Give the test a registry home of its own, for subprocesses too."""
+def home(homes: Iterator[Path], monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """Give the test a registry home of its own, for subprocesses too.
+
+    It goes with the test: thousands of registries at the end would take minutes to remove.
+    """
     place = next(homes)
     place.mkdir()
     monkeypatch.setenv("ADAPTERHUB_LITE_HOME", str(place))
@@ -37,7 +41,8 @@ def home(homes: Iterator[Path], monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.delenv("ADAPTERHUB_LITE_PLUGINS", raising=False)
     monkeypatch.delenv("ADAPTERHUB_LITE_TRACE_HOOKS", raising=False)
     monkeypatch.delenv("ADAPTERHUB_LITE_DEBUG", raising=False)
-    return place
+    yield place
+    shutil.rmtree(place, ignore_errors=True)
 
 
 class Environment:
