@@ -1,7 +1,6 @@
 """A task's head on a transformer: the model class, its labels, and the layers that are new."""
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any, Final
 
 from adapterhub_lite.specs import Head, HeadKind
@@ -82,14 +81,15 @@ def head_config(head: Head) -> dict[str, Any]:
     return config | ({"problem_type": problems[head.problem]} if head.problem else {})
 
 
-def other_prefix(folder: Path, model_class: Any) -> dict[str, Any]:
+def other_prefix(stored: Any, model_class: Any) -> dict[str, Any]:
     """Rename the body's tensors where a head's class calls the body otherwise than the files do.
 
-    Llama's class for question answering does; transformers would leave its whole body random.
+    ``stored`` is the files' config. Llama's class for question answering does so; transformers
+    would leave its whole body random.
     """
-    from transformers import MODEL_MAPPING, AutoConfig
+    from transformers import MODEL_MAPPING
 
-    config = type(AutoConfig.from_pretrained(folder, trust_remote_code=False))
+    config = type(stored)
     bare = MODEL_MAPPING.get(config, None)
     own = model_class._model_mapping.get(config, None)
     names = [getattr(found, "base_model_prefix", "") for found in (bare, own)]
@@ -99,12 +99,9 @@ def other_prefix(folder: Path, model_class: Any) -> dict[str, Any]:
 
 
 def renew_foreign_head(
-    model: Any, new: tuple[str, ...], head: Head, folder: Path, report: Mapping[str, Any]
+    model: Any, new: tuple[str, ...], head: Head, stored: Any, report: Mapping[str, Any]
 ) -> None:
     """Draw a head anew that the files hold for other labels: its rows would mean something else."""
-    from transformers import AutoConfig
-
-    stored = AutoConfig.from_pretrained(folder, trust_remote_code=False)
     same = tuple((stored.id2label or {}).values()) == (head.labels or ("value",))
     outer = [name for name in new if "." not in name]
     starts = tuple(f"{name}." for name in outer)

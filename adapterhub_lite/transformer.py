@@ -50,8 +50,10 @@ def load_transformer(
     model_class = auto_class(head.kind)
     with quiet_transformers():
         try:
-            _check_config(folder, head)
-            tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
+            stored = _stored_config(folder, head)
+            tokenizer = AutoTokenizer.from_pretrained(
+                folder, config=stored, trust_remote_code=False
+            )
             _set_padding(tokenizer)
             model, report = model_class.from_pretrained(
                 folder,
@@ -65,8 +67,8 @@ def load_transformer(
                 **({"quantization_config": quantisation} if quantisation is not None else {}),
                 **({"device_map": {"": place}} if quantisation is not None else {}),
                 **head_config(head),
-                **_without_absent_pooler(folder, head),
-                **other_prefix(folder, model_class),
+                **_without_absent_pooler(folder, stored, head),
+                **other_prefix(stored, model_class),
             )
         except (OSError, ValueError, KeyError, ImportError, SafetensorError) as error:
             raise BaseModelError(
@@ -76,7 +78,7 @@ def load_transformer(
     _require_tokenizer(tokenizer, folder)
     new = new_modules(model, head)
     _refuse_missing(report, new, folder)
-    renew_foreign_head(model, new, head, folder, report)
+    renew_foreign_head(model, new, head, stored, report)
     if model.config.pad_token_id is None:
         model.config.pad_token_id = tokenizer.pad_token_id
     if quantisation is None:
@@ -92,8 +94,8 @@ def load_transformer(
     )
 
 
-def _check_config(folder: Path, head: Head) -> None:
-    """Refuse files that are quantised already, and a head that the architecture does not have."""
+def _stored_config(folder: Path, head: Head) -> Any:
+    """Read the config; refuse files that are quantised, and a head that the architecture lacks."""
     from transformers import AutoConfig
     from transformers.models.auto import modeling_auto
 
@@ -110,6 +112,7 @@ def _check_config(folder: Path, head: Head) -> None:
             f"a {config.model_type!r} model cannot be loaded for {head.kind}",
             hint="use a base of another architecture, or another task",
         )
+    return config
 
 
 def _require_tokenizer(tokenizer: Any, folder: Path) -> None:
@@ -135,6 +138,22 @@ def _refuse_missing(report: Mapping[str, Any], new: tuple[str, ...], folder: Pat
             ref=str(folder),
             hint="download or save the model again; a language model is saved with its head",
         )
+
+
+def positions(model: "torch.nn.Module") -> int | None:
+    """Return how many tokens a transformer has positions for; None where there is no limit.
+
+    RoBERTa's kind counts positions from behind its padding index.
+    """
+    from torch.nn import Embedding
+
+    for name, module in model.named_modules():
+        # within a wrapper, where an adapter replaces the table
+        if "position_embeddings" in name and isinstance(module, Embedding):
+            unused = 0 if module.padding_idx is None else module.padding_idx + 1
+            return int(module.num_embeddings) - unused
+    limit = getattr(model.config, "max_position_embeddings", None)
+    return limit if isinstance(limit, int) and limit > 0 else None
 
 
 def load_tokenizer(folder: Path) -> Any:
@@ -170,11 +189,9 @@ def empty_model(folder: Path, head: Head, device: str = "meta") -> LoadedBase:
     import torch
     from transformers import AutoConfig
 
-    options = {**head_config(head), **_without_absent_pooler(folder, head)}
-    without_pooler = {key: options.pop(key) for key in ("add_pooling_layer",) if key in options}
-    _check_config(folder, head)
+    without_pooler = _without_absent_pooler(folder, _stored_config(folder, head), head)
     with quiet_transformers(), torch.random.fork_rng(devices=[]), torch.device(device):
-        config = AutoConfig.from_pretrained(folder, trust_remote_code=False, **options)
+        config = AutoConfig.from_pretrained(folder, trust_remote_code=False, **head_config(head))
         model = auto_class(head.kind).from_config(config, **without_pooler)
     return LoadedBase(model.eval(), None, folder, head, new_modules(model, head))
 
@@ -191,13 +208,12 @@ def present_device(device: str) -> str:
     return device
 
 
-def _without_absent_pooler(folder: Path, head: Head) -> dict[str, Any]:
+def _without_absent_pooler(folder: Path, config: Any, head: Head) -> dict[str, Any]:
     """Leave out a pooler that the files do not hold: it would be random, and nobody uses it."""
     if head.kind != "none":
         return {}
-    from transformers import MODEL_MAPPING, AutoConfig
+    from transformers import MODEL_MAPPING
 
-    config = AutoConfig.from_pretrained(folder, trust_remote_code=False)
     model_class = MODEL_MAPPING.get(type(config), None)
     takes_option = (
         model_class is not None

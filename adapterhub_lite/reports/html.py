@@ -2,6 +2,7 @@
 
 from base64 import b64encode
 from collections.abc import Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -14,6 +15,8 @@ from adapterhub_lite.training.notices import notice
 from adapterhub_lite.training.results import over_seeds
 
 if TYPE_CHECKING:
+    from jinja2 import Template
+
     from adapterhub_lite.training.plan import Plan
     from adapterhub_lite.training.results import SeedResult
 
@@ -41,15 +44,6 @@ def write_report(
 
     Plugins add their sections; one that fails leaves a line in its place.
     """
-    from jinja2 import Environment, FileSystemLoader, StrictUndefined
-
-    environment = Environment(
-        loader=FileSystemLoader(TEMPLATES),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
     happened = read_events(events)
     content = _content(plan, best, seeds, happened)
     run = ReportedRun(
@@ -61,8 +55,23 @@ def write_report(
         events=happened,
     )
     sections = make_sections(run, catalogue)
-    html = environment.get_template("report.html.j2").render(content, sections=sections)
+    html = _template().render(content, sections=sections)
     file.write_text(html, encoding="utf-8")
+
+
+@cache
+def _template() -> "Template":
+    """Compile the template once a process, which takes longer than most pages do."""
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+    environment = Environment(
+        loader=FileSystemLoader(TEMPLATES),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    return environment.get_template("report.html.j2")
 
 
 def _content(

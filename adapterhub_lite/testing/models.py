@@ -1,7 +1,9 @@
 """Tiny bases, one of each family, and batches for each head: what methods and loaders meet."""
 
 from collections.abc import Iterator, Mapping
+from copy import deepcopy
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Final
 
@@ -97,13 +99,22 @@ def architecture(subject: Subject, family: Family) -> Architecture:
 
 
 def fresh_base(subject: Subject, place: Place, folder: Path | None = None) -> LoadedBase:
-    """Load a tiny base in 32 bits; a new head's layers are the same each time.
+    """Return a tiny base in 32 bits; a new head's layers are the same each time.
 
     ``folder`` is another one than the tiny model's: a whole model that was saved.
     """
     torch.manual_seed(0)
-    found = folder or base_folder(subject, place.family)
-    return load_transformer(found, place.head, torch.float32, "cpu")
+    if folder is not None:
+        return load_transformer(folder, place.head, torch.float32, "cpu")
+    base = deepcopy(_loaded(base_folder(subject, place.family), place.head))
+    torch.manual_seed(0)
+    return base
+
+
+@lru_cache(maxsize=8)
+def _loaded(folder: Path, head: Head) -> LoadedBase:
+    """Load a base that is only copied: checks ask for the same one dozens of times."""
+    return load_transformer(folder, head, torch.float32, "cpu")
 
 
 def batch_of(base: LoadedBase) -> dict[str, torch.Tensor]:

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from adapterhub_lite.pooling import Pooling
 from adapterhub_lite.protocols import Attached, LoadedBase, Run
+from adapterhub_lite.transformer import positions
 
 Tokens = list[int]
 BATCH_TOKENS = 4096
@@ -18,12 +19,13 @@ BATCH_TOKENS = 4096
 
 @dataclass(slots=True)
 class Encoder:
-    """A transformer with its tokenizer and pooling."""
+    """A transformer with its tokenizer and pooling; ``penalty`` is as that of ``Attached``."""
 
     model: torch.nn.Module
     tokenizer: Any
     pooling: Pooling
     max_length: int
+    penalty: Callable[[], torch.Tensor] | None = None
 
     @property
     def device(self) -> torch.device:
@@ -79,21 +81,10 @@ class Encoder:
 
 def make_encoder(base: LoadedBase | Attached, pooling: Pooling, max_length: int) -> Encoder:
     """Return the encoder of a transformer, its texts no longer than its positions allow."""
-    positions = _positions(base.model)
-    length = min(max_length, positions) if positions else max_length
-    return Encoder(base.model, base.tokenizer, pooling, length)
-
-
-def _positions(model: torch.nn.Module) -> int | None:
-    """Return how many tokens a text may have; None where positions are no table.
-
-    RoBERTa's kind counts positions from behind its padding index, so a part of the table is lost.
-    """
-    for name, module in model.named_modules():
-        if name.endswith("position_embeddings") and isinstance(module, torch.nn.Embedding):
-            unused = 0 if module.padding_idx is None else module.padding_idx + 1
-            return module.num_embeddings - unused
-    return getattr(model.config, "max_position_embeddings", None)
+    most = positions(base.model)
+    length = min(max_length, most) if most else max_length
+    penalty = base.penalty if isinstance(base, Attached) else None
+    return Encoder(base.model, base.tokenizer, pooling, length, penalty)
 
 
 def report_cut_texts(rows: Sequence[Tokens], max_length: int, run: Run) -> None:

@@ -9,6 +9,7 @@ import torch
 from torch import nn
 from transformers import MODEL_FOR_MASKED_LM_MAPPING
 
+from adapterhub_lite import transformer
 from adapterhub_lite.errors import BaseModelError, CapabilityError, DataError
 from adapterhub_lite.finetuning.learner import Feature
 from adapterhub_lite.protocols import Attached, LoadedBase, Run
@@ -55,20 +56,11 @@ def reads_segments(model: nn.Module) -> bool:
 
 
 def positions(model: nn.Module) -> int | None:
-    """Return how many tokens an input may have; None where positions are no table.
-
-    RoBERTa's kind counts positions from behind its padding index, and soft prompts take positions.
-    """
+    """Return how many tokens an input may have, and None for any; soft prompts take positions."""
     config = getattr(model, "active_peft_config", None)
     virtual = int(getattr(config, "num_virtual_tokens", 0) or 0)
-    inner = inner_model(model)
-    for name, module in inner.named_modules():
-        # within a wrapper, where an adapter replaces the table
-        if "position_embeddings" in name and isinstance(module, nn.Embedding):
-            unused = 0 if module.padding_idx is None else module.padding_idx + 1
-            return int(module.num_embeddings) - unused - virtual
-    limit = getattr(inner.config, "max_position_embeddings", None)
-    return limit - virtual if isinstance(limit, int) and limit > 0 else None
+    limit = transformer.positions(inner_model(model))
+    return None if limit is None else limit - virtual
 
 
 def longest_input(model: nn.Module, wanted: int) -> int:

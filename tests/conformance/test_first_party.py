@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 
 from adapterhub_lite.catalogue import Offer
-from adapterhub_lite.plugins import load_catalogue
+from adapterhub_lite.plugins import get_catalogue
 from adapterhub_lite.testing import check_offer
 
-CATALOGUE = load_catalogue(first_party_only=True)
+CATALOGUE = get_catalogue(first_party_only=True)
 ELSEWHERE = {
     *("strategy", "reader", "metric", "composition", "exporter", "importer", "remote"),
     "report section",

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from adapterhub_lite.plugins import load_catalogue
+from adapterhub_lite.plugins import get_catalogue
 from adapterhub_lite.specs import ConformanceCase
 from adapterhub_lite.testing import check_offer
 from adapterhub_lite.testing.merge_checks.results import (
@@ -16,7 +16,7 @@ from adapterhub_lite.testing.merge_checks.results import (
 from tests.conformance.broken.entries import Broken, failures
 from tests.conformance.broken.merges import BROKEN
 
-CATALOGUE = load_catalogue(first_party_only=True)
+CATALOGUE = get_catalogue(first_party_only=True)
 SPARSE = ("ties", "breadcrumbs", "breadcrumbs_ties", "knots", "dare_linear", "dare_ties")
 NEUTRAL: Mapping[str, Mapping[str, Any]] = {
     **{name: {"density": 1.0} for name in SPARSE},

@@ -4,12 +4,12 @@ from pathlib import Path
 
 import pytest
 
-from adapterhub_lite.plugins import load_catalogue
+from adapterhub_lite.plugins import get_catalogue
 from adapterhub_lite.testing import check_offer
 from tests.conformance.broken import compositions, exchanges, metrics, places, readers
 from tests.conformance.broken.entries import Broken, failures
 
-CATALOGUE = load_catalogue(first_party_only=True)
+CATALOGUE = get_catalogue(first_party_only=True)
 KINDS = (
     *("reader", "metric", "composition", "exporter", "importer", "remote"),
     "report section",

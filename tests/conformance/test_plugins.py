@@ -6,13 +6,13 @@ import pytest
 
 from adapterhub_lite.catalogue import Catalogue
 from adapterhub_lite.errors import PluginError
-from adapterhub_lite.plugins import PluginSource, load_catalogue
+from adapterhub_lite.plugins import PluginSource, get_catalogue
 from adapterhub_lite.testing import CheckResult, check_plugin
 from tests.conformance.broken.entries import admitted
 from tests.conformance.broken.plugins import BROKEN, noisy
 from tests.conftest import Environment
 
-CATALOGUE = load_catalogue(first_party_only=True)
+CATALOGUE = get_catalogue(first_party_only=True)
 COMMAND = """
 import click
 

@@ -291,8 +291,8 @@ def test_what_is_wrong_is_told_in_a_line_with_the_way_out(
 
 def test_merged_in_memory(home: Path) -> None:
     from adapterhub_lite.merging.memory import merge_states
-    from adapterhub_lite.plugins import load_catalogue
+    from adapterhub_lite.plugins import get_catalogue
 
     states = [{"x": torch.full((3,), float(n))} for n in (1, 2, 6)]
-    found = merge_states(states, "linear", load_catalogue(first_party_only=True))
+    found = merge_states(states, "linear", get_catalogue(first_party_only=True))
     assert torch.allclose(found["x"], torch.full((3,), 3.0))

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from adapterhub_lite import api
 from adapterhub_lite.catalogue import Catalogue
-from adapterhub_lite.plugins import load_catalogue
+from adapterhub_lite.plugins import get_catalogue
 from adapterhub_lite.training.results import TrainResult
 from adapterhub_lite_registry import Registry
 from tests.matrix import fresh
@@ -106,7 +106,7 @@ def lab(bench: Bench, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]
     """Make a registry, a process to reload in, and remember every byte of the bases."""
     home = tmp_path_factory.mktemp("matrix-home")
     elsewhere = Elsewhere(home, tmp_path_factory.mktemp("elsewhere"))
-    catalogue = load_catalogue(first_party_only=True)
+    catalogue = get_catalogue(first_party_only=True)
     bases = {name: digests(bench.folder / name) for name in ("bert", *_others(bench))}
     yield Lab(bench, api.open_registry(home), catalogue, elsewhere, bases)
     elsewhere.stop()

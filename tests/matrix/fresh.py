@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from adapterhub_lite import api
 from adapterhub_lite.data.prepare import prepare
 from adapterhub_lite.data.table import RowSet
-from adapterhub_lite.plugins import load_catalogue
+from adapterhub_lite.plugins import get_catalogue
 from adapterhub_lite.recipes.data import DataSection
 from adapterhub_lite.specs import RowKind
 
@@ -29,7 +29,7 @@ def flat(scores: NDArray[Any]) -> NDArray[np.float64]:
 
 def read(file: Path, kind: RowKind) -> RowSet:
     """Read the rows of one kind."""
-    return prepare(DataSection(train=str(file)), load_catalogue(), rows=kind).train
+    return prepare(DataSection(train=str(file)), get_catalogue(), rows=kind).train
 
 
 def main() -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from adapterhub_lite import api
-from adapterhub_lite.plugins import load_catalogue
+from adapterhub_lite.plugins import get_catalogue
 from tests.matrix.cells import write_bench
 from tests.matrix.table import PAGE, page, sections
 
@@ -14,7 +14,7 @@ def main() -> None:
     """Plan every combination and write the page."""
     warnings.simplefilter("error")
     warnings.filterwarnings("ignore", "Sparse invariant", UserWarning)
-    catalogue = load_catalogue(first_party_only=True)
+    catalogue = get_catalogue(first_party_only=True)
     with TemporaryDirectory() as folder:
         bench = write_bench(Path(folder))
         registry = api.open_registry(Path(folder) / "home")

@@ -5,14 +5,14 @@ from collections.abc import Iterator, Sequence
 
 import pytest
 
-from adapterhub_lite.plugins import load_catalogue
+from adapterhub_lite.plugins import get_catalogue
 from tests.matrix.cells import ARCHITECTURES, Cell, Variant, variants
 from tests.matrix.conftest import Lab
 from tests.matrix.table import COMMAND, INTRODUCTION, PAGE, reason, section, told
 
 # FRoD multiplies by sparse matrices, of which torch says that it does not check them
 pytestmark = pytest.mark.filterwarnings("ignore:Sparse invariant:UserWarning")
-OBJECTIVES = load_catalogue(first_party_only=True).names("objective")
+OBJECTIVES = get_catalogue(first_party_only=True).names("objective")
 
 
 def test_the_page_has_a_section_for_each_objective() -> None:

@@ -9,7 +9,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from adapterhub_lite.plugins import load_catalogue
+from adapterhub_lite.plugins import get_catalogue
 from adapterhub_lite.training.plan import Plan
 from adapterhub_lite.training.results import TrainResult
 from tests.matrix.cells import Cell
@@ -30,7 +30,7 @@ REARRANGED = {"osf"}
 
 
 ALL = os.environ.get("MATRIX") == "all"
-WORKS = working(PAGE.read_text(encoding="utf-8"), load_catalogue(first_party_only=True))
+WORKS = working(PAGE.read_text(encoding="utf-8"), get_catalogue(first_party_only=True))
 CELLS = WORKS if ALL else cover(WORKS)
 ONE_OF_EACH = {cell.variant.name: cell for cell in CELLS}.values()
 REPEATED = set(CELLS if ALL else ONE_OF_EACH)

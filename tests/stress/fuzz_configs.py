@@ -16,7 +16,7 @@ from adapterhub_lite.deployment.choices import MAX_LABELS, ImportChoices, import
 from adapterhub_lite.deployment.model_folders import read_model_config
 from adapterhub_lite.errors import UserError
 from adapterhub_lite.inference.artifact import read_info
-from adapterhub_lite.plugins import load_catalogue
+from adapterhub_lite.plugins import get_catalogue
 from adapterhub_lite.protocols import ImportOptions
 from adapterhub_lite.specs import ResolvedBase
 from adapterhub_lite_full.foreign_head import objective_of, read_head
@@ -32,7 +32,7 @@ from tests.stress.mutations import encode, mutate_bytes, mutate_json
 
 Read = Callable[[Path], None]
 Document = dict[str, Any]
-CATALOGUE = load_catalogue(first_party_only=True)
+CATALOGUE = get_catalogue(first_party_only=True)
 MOST_LAYERS = 900
 LARGEST_EXACT = 2**53
 

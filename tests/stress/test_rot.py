@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from adapterhub_lite.plugins import load_catalogue
+from adapterhub_lite.plugins import get_catalogue
 from adapterhub_lite.remotes import push_version
 from adapterhub_lite.remotes.opening import opened
 from adapterhub_lite_registry import (
@@ -29,7 +29,7 @@ LONG = os.environ.get("STRESS") == "long"
 DAMAGES = int(os.environ.get("STRESS_DAMAGES", 10_000 if LONG else 150))
 AT_ONCE = 12
 NAMES = ("alpha", "beta", "gamma")
-CATALOGUE = load_catalogue(first_party_only=True)
+CATALOGUE = get_catalogue(first_party_only=True)
 KINDS = ("blobs", "manifests", "refs/*/v", "refs/*/alias")
 """What is damaged; what is swapped is of one kind."""
 

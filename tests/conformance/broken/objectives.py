@@ -3,7 +3,7 @@
 from dataclasses import replace
 from typing import Any, Final
 
-from adapterhub_lite.plugins import load_catalogue
+from adapterhub_lite.plugins import get_catalogue
 from adapterhub_lite_tasks.classification import Classification
 from tests.conformance.broken.entries import Broken
 from tests.conformance.broken.objective_faults import (
@@ -29,7 +29,7 @@ def _broken(
     fault: str, name: str, found: type, check: str, says: str, *also: str, **changes: Any
 ) -> Broken:
     spec = replace(
-        load_catalogue(first_party_only=True).objective("classification"),
+        get_catalogue(first_party_only=True).objective("classification"),
         name=name,
         summary="An objective with one fault.",
         implementation=f"{found.__module__}:{found.__name__}",

@@ -22,7 +22,7 @@ from adapterhub_lite.errors import (
     SelfTestError,
     UnknownNameError,
 )
-from adapterhub_lite.plugins import load_catalogue
+from adapterhub_lite.plugins import get_catalogue
 from adapterhub_lite.specs import ExporterSpec
 from adapterhub_lite.transformer import quiet_transformers
 from adapterhub_lite_registry import Registry
@@ -143,7 +143,7 @@ def test_what_answers_otherwise_is_not_written(
 def test_a_format_that_cannot_be_asked_is_no_target(
     deploy: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    catalogue = load_catalogue(first_party_only=True)
+    catalogue = get_catalogue(first_party_only=True)
     spec = replace(catalogue.exporter("peft"), deploys=False)
     monkeypatch.setattr(catalogue, "exporter", lambda name: spec)
     assert isinstance(spec, ExporterSpec)

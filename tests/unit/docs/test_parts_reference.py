@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from adapterhub_lite.catalogue import KINDS, Catalogue
-from adapterhub_lite.plugins import load_catalogue
+from adapterhub_lite.plugins import get_catalogue
 from adapterhub_lite.specs import CAPABILITIES, NoParams, Params, PresetSpec, Spec
 from tests.unit.docs.pages import REFERENCE, cell, fields_table
 
@@ -122,7 +122,7 @@ def parameters(spec: Spec) -> Iterator[str]:
 
 @pytest.fixture(scope="module")
 def written() -> dict[str, str]:
-    return pages(load_catalogue(first_party_only=True))
+    return pages(get_catalogue(first_party_only=True))
 
 
 @pytest.mark.parametrize("name", INTRODUCTIONS)
@@ -133,11 +133,11 @@ def test_the_page_is_what_the_specs_say(name: str, written: dict[str, str]) -> N
 
 def test_every_first_party_part_has_its_section(written: dict[str, str]) -> None:
     headings = {line.lstrip("#").strip() for text in written.values() for line in text.split("\n")}
-    catalogue = load_catalogue(first_party_only=True)
+    catalogue = get_catalogue(first_party_only=True)
     for kind in KINDS.keys() - {"strategy"}:
         assert set(catalogue.names(kind)) <= headings, kind
 
 
 if __name__ == "__main__":
-    for page_name, text in pages(load_catalogue(first_party_only=True)).items():
+    for page_name, text in pages(get_catalogue(first_party_only=True)).items():
         (REFERENCE / f"{page_name}.md").write_text(text, encoding="utf-8")

@@ -9,7 +9,7 @@ import yaml
 
 from adapterhub_lite.catalogue import Catalogue
 from adapterhub_lite.errors import RecipeError, UserError
-from adapterhub_lite.plugins import load_catalogue
+from adapterhub_lite.plugins import get_catalogue
 from adapterhub_lite.recipes import (
     ComposeRecipe,
     MergeRecipe,
@@ -34,7 +34,7 @@ PAGES = [
 
 @pytest.fixture(scope="module")
 def catalogue() -> Catalogue:
-    return load_catalogue(first_party_only=True)
+    return get_catalogue(first_party_only=True)
 
 
 def check_train(values: dict[str, Any], catalogue: Catalogue) -> None:

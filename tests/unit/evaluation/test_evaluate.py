@@ -19,7 +19,7 @@ from adapterhub_lite.errors import (
 )
 from adapterhub_lite.evaluation import Evaluation, evaluate
 from adapterhub_lite.hookspecs import hookimpl
-from adapterhub_lite.plugins import PluginSource, installed_sources
+from adapterhub_lite.plugins import PluginSource, get_catalogue
 from adapterhub_lite.scoring import ProbabilityScorer, decide
 from adapterhub_lite.specs import MetricSpec, Requirement
 
@@ -88,7 +88,8 @@ def metric_plugin(name: str, distribution: str, **fields: Any) -> PluginSource:
 
 
 def catalogue_with(*sources: PluginSource) -> Catalogue:
-    return Catalogue([*installed_sources(first_party_only=True), *sources])
+    ours = [record.source for record in get_catalogue(first_party_only=True).records]
+    return Catalogue([*ours, *sources])
 
 
 def score(

@@ -21,11 +21,11 @@ from adapterhub_lite.data.examples import (
 from adapterhub_lite.data.table import RowSet
 from adapterhub_lite.errors import DataError
 from adapterhub_lite.evaluation import Evaluation, evaluate
-from adapterhub_lite.plugins import load_catalogue
+from adapterhub_lite.plugins import get_catalogue
 from adapterhub_lite.scoring import Scored
 from adapterhub_lite.specs import RowKind, Task
 
-CATALOGUE = load_catalogue(first_party_only=True)
+CATALOGUE = get_catalogue(first_party_only=True)
 
 
 @pytest.fixture(autouse=True)

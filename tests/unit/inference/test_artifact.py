@@ -20,7 +20,7 @@ from adapterhub_lite.inference.artifact import (
     write_artifact_info,
 )
 from adapterhub_lite.inference.loading import load_predictor, resolve_artifact
-from adapterhub_lite.plugins import load_catalogue
+from adapterhub_lite.plugins import get_catalogue
 from adapterhub_lite_registry import ManifestDraft, Registry
 
 INFO = ArtifactInfo(task="text-classification", method="full", objective="contrastive")
@@ -129,5 +129,5 @@ def test_a_folder_that_is_missing_is_said_to_be_missing(registry: Registry, here
 def test_a_version_that_needs_a_plugin_that_is_not_there(registry: Registry, here: Path) -> None:
     write_artifact_info(here / "words", replace(INFO, method="fulll"))
     with pytest.raises(UnknownNameError, match="unknown method 'fulll'") as caught:
-        load_predictor("./words", registry, load_catalogue(first_party_only=True))
+        load_predictor("./words", registry, get_catalogue(first_party_only=True))
     assert caught.value.nearest == "full"

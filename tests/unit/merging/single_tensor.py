@@ -8,9 +8,9 @@ import torch
 from adapterhub_lite.catalogue import Catalogue
 from adapterhub_lite.merging.engine import Settings
 from adapterhub_lite.merging.memory import merge_states
-from adapterhub_lite.plugins import load_catalogue
+from adapterhub_lite.plugins import get_catalogue
 
-CATALOGUE: Catalogue = load_catalogue(first_party_only=True)
+CATALOGUE: Catalogue = get_catalogue(first_party_only=True)
 NAMES: Mapping[str, tuple[int, ...]] = {
     "model.embed_tokens.weight": (40, 33),
     "model.layers.0.mlp.weight": (31, 70),

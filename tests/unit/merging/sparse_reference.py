@@ -9,11 +9,11 @@ from numpy.typing import NDArray
 
 from adapterhub_lite.merging.engine import Settings
 from adapterhub_lite.merging.memory import merge_states
-from adapterhub_lite.plugins import load_catalogue
+from adapterhub_lite.plugins import get_catalogue
 
 Floats = NDArray[np.float64]
 
-CATALOGUE = load_catalogue(first_party_only=True)
+CATALOGUE = get_catalogue(first_party_only=True)
 STRATEGIES: Mapping[str, Mapping[str, Any]] = {
     "ties": {"density": 0.4},
     "dare_linear": {"density": 0.4},

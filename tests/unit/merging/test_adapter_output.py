@@ -18,12 +18,12 @@ from adapterhub_lite.merging.adapters.lowrank import recompress
 from adapterhub_lite.merging.adapters.merge import MergedAdapter, merge_adapters
 from adapterhub_lite.merging.adapters.output import AdapterContent, write_lora
 from adapterhub_lite.merging.adapters.updates import compress
-from adapterhub_lite.plugins import load_catalogue
+from adapterhub_lite.plugins import get_catalogue
 from adapterhub_lite.streaming.factors import Factors, RankChoice
 from tests.unit.merging.lora_folders import adapted, model_of, outputs, tiny_base, write_adapter
 from tests.unit.merging.test_lowrank import product, some_factors
 
-CATALOGUE = load_catalogue(first_party_only=True)
+CATALOGUE = get_catalogue(first_party_only=True)
 QUERY = "encoder.layer.{}.attention.self.query"
 
 

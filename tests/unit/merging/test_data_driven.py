@@ -18,7 +18,7 @@ from adapterhub_lite.errors import CapabilityError, DataError, MergeError, Recip
 from adapterhub_lite.merging.memory import merge_states
 from adapterhub_lite.merging.reading import plan_recipe
 from adapterhub_lite.merging.run import run_merge
-from adapterhub_lite.plugins import load_catalogue
+from adapterhub_lite.plugins import get_catalogue
 from adapterhub_lite.specs import Head
 from adapterhub_lite.testing import write_tiny_model
 from adapterhub_lite_merges.adaptive import entropy
@@ -26,7 +26,7 @@ from adapterhub_lite_merges.data_driven import scores
 from tests.unit.merging.models import State, read_state
 from tests.unit.merging.versions import classifier, few_shot, talker
 
-CATALOGUE = load_catalogue(first_party_only=True)
+CATALOGUE = get_catalogue(first_party_only=True)
 ROWS = {
     "fruit": [f"{a} {b}" for a in ("apple", "ripe pear", "plum") for b in ("sweet", "is juicy")],
     "tool": [f"{a} {b}" for a in ("hammer", "rusty saw", "bolt") for b in ("heavy", "is sharp")],

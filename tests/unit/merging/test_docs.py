@@ -6,7 +6,7 @@ After changing a spec, write the page anew: ``python tests/unit/merging/test_doc
 from pathlib import Path
 
 from adapterhub_lite.catalogue import Catalogue
-from adapterhub_lite.plugins import load_catalogue
+from adapterhub_lite.plugins import get_catalogue
 from adapterhub_lite.specs import MERGE_CAPABILITIES, MergeSpec, Params
 
 PAGE = Path(__file__).parents[3] / "docs" / "strategies.md"
@@ -22,7 +22,7 @@ This page is written from the specs by `python tests/unit/merging/test_docs.py`.
 
 def page() -> str:
     """Return docs/strategies.md as it should be."""
-    catalogue = load_catalogue(first_party_only=True)
+    catalogue = get_catalogue(first_party_only=True)
     sections = [section(catalogue.strategy(name)) for name in catalogue.names("strategy")]
     traits = [f"- *{name}*: {said}" for name, said in sorted(MERGE_CAPABILITIES.items())]
     return "\n".join([INTRODUCTION, "## Traits\n", *traits, "", *sections])
@@ -56,7 +56,7 @@ def test_the_page_is_what_the_specs_say() -> None:
 
 
 def test_the_page_would_change_with_a_strategy() -> None:
-    catalogue: Catalogue = load_catalogue(first_party_only=True)
+    catalogue: Catalogue = get_catalogue(first_party_only=True)
     assert all(f"## {name}\n" in page() for name in catalogue.names("strategy"))
 
 

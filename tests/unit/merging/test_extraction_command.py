@@ -17,12 +17,12 @@ from adapterhub_lite.errors import BaseModelError, CapabilityError, DataError, U
 from adapterhub_lite.inference.artifact import read_artifact_info
 from adapterhub_lite.inference.loading import load_predictor
 from adapterhub_lite.merging.extraction.run import extract_adapter
-from adapterhub_lite.plugins import load_catalogue
+from adapterhub_lite.plugins import get_catalogue
 from adapterhub_lite.streaming.factors import RankChoice
 from tests.unit.merging.lora_folders import adapted, tiny_base, write_adapter
 from tests.unit.merging.test_extraction import finetuned, of_rank
 
-CATALOGUE = load_catalogue(first_party_only=True)
+CATALOGUE = get_catalogue(first_party_only=True)
 LABELS = ("red", "green", "blue")
 
 

@@ -11,9 +11,9 @@ from adapterhub_lite.catalogue import Catalogue
 from adapterhub_lite.errors import RecipeError
 from adapterhub_lite.merging.engine import Settings
 from adapterhub_lite.merging.memory import merge_states
-from adapterhub_lite.plugins import load_catalogue
+from adapterhub_lite.plugins import get_catalogue
 
-CATALOGUE: Catalogue = load_catalogue(first_party_only=True)
+CATALOGUE: Catalogue = get_catalogue(first_party_only=True)
 
 
 def random(seed: int, shape: Sequence[int], scale: float = 1.0) -> Tensor:

@@ -12,7 +12,7 @@ from safetensors.torch import load_file, save_file
 from adapterhub_lite.errors import AdapterHubError, BaseModelError, CapabilityError, MergeError
 from adapterhub_lite.merging.adapters.merge import MergedAdapter, merge_adapters
 from adapterhub_lite.merging.engine import Settings
-from adapterhub_lite.plugins import load_catalogue
+from adapterhub_lite.plugins import get_catalogue
 from adapterhub_lite.streaming.factors import RankChoice
 from tests.unit.merging.lora_folders import (
     adapted,
@@ -23,7 +23,7 @@ from tests.unit.merging.lora_folders import (
     write_adapter,
 )
 
-CATALOGUE = load_catalogue(first_party_only=True)
+CATALOGUE = get_catalogue(first_party_only=True)
 WEIGHTS = (0.6, -0.3)
 Write = Callable[..., Path]
 

@@ -6,10 +6,10 @@ import pytest
 import torch
 
 from adapterhub_lite.merging.memory import merge_states
-from adapterhub_lite.plugins import load_catalogue
+from adapterhub_lite.plugins import get_catalogue
 from adapterhub_lite.specs import MergeSpec
 
-CATALOGUE = load_catalogue(first_party_only=True)
+CATALOGUE = get_catalogue(first_party_only=True)
 SPECS = [
     offer.spec
     for offer in CATALOGUE.usable("strategy")

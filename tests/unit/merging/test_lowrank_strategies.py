@@ -8,11 +8,11 @@ import torch
 
 from adapterhub_lite.errors import AdapterHubError, CapabilityError
 from adapterhub_lite.merging.memory import split_params
-from adapterhub_lite.plugins import load_catalogue
+from adapterhub_lite.plugins import get_catalogue
 from adapterhub_lite.streaming.factors import Compressed, Factors, RankChoice, no_change
 from tests.unit.merging.test_lowrank import off, product, some_factors, true_sum, truncated
 
-CATALOGUE = load_catalogue(first_party_only=True)
+CATALOGUE = get_catalogue(first_party_only=True)
 NAMES = ("cat", "svd", "linear-exact", "knots")
 WEIGHTS = (0.7, -0.4, 1.2)
 

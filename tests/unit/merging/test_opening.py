@@ -21,7 +21,7 @@ from adapterhub_lite.errors import (
 )
 from adapterhub_lite.inference.artifact import ArtifactInfo, NeededBase, write_artifact_info
 from adapterhub_lite.merging.opening import Allowed, Opened, open_model
-from adapterhub_lite.plugins import load_catalogue
+from adapterhub_lite.plugins import get_catalogue
 from adapterhub_lite.specs import Head, ResolvedBase
 from adapterhub_lite.streaming.adapters.source import AdapterSource
 from adapterhub_lite.streaming.quantised import QuantisedSource
@@ -68,7 +68,7 @@ def registry(home: Path) -> Registry:
 
 @pytest.fixture
 def opening(registry: Registry) -> Open:
-    catalogue = load_catalogue(first_party_only=True)
+    catalogue = get_catalogue(first_party_only=True)
 
     def run(ref: str, **options: Any) -> Opened:
         return open_model(ref, registry, catalogue, **options)

@@ -13,9 +13,9 @@ from adapterhub_lite.catalogue import Catalogue
 from adapterhub_lite.errors import CapabilityError
 from adapterhub_lite.merging.engine import Settings
 from adapterhub_lite.merging.memory import merge_states
-from adapterhub_lite.plugins import load_catalogue
+from adapterhub_lite.plugins import get_catalogue
 
-CATALOGUE: Catalogue = load_catalogue(first_party_only=True)
+CATALOGUE: Catalogue = get_catalogue(first_party_only=True)
 SHAPES = [(20, 13), (13, 20), (12, 12), (600, 9), (9, 600)]
 STRATEGIES = ["tsv", "iso_c", "iso_cts"]
 

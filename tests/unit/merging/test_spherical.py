@@ -14,9 +14,9 @@ from adapterhub_lite.catalogue import Catalogue
 from adapterhub_lite.errors import CapabilityError, RecipeError
 from adapterhub_lite.merging.engine import Settings
 from adapterhub_lite.merging.memory import merge_states
-from adapterhub_lite.plugins import load_catalogue
+from adapterhub_lite.plugins import get_catalogue
 
-CATALOGUE: Catalogue = load_catalogue(first_party_only=True)
+CATALOGUE: Catalogue = get_catalogue(first_party_only=True)
 SHAPE = (24, 17)
 WEIGHTS = (0.3, 0.9, 0.5)
 

@@ -10,11 +10,11 @@ from adapterhub_lite.catalogue import Catalogue
 from adapterhub_lite.evaluation import PreparedMetric
 from adapterhub_lite.evaluation.measures import measure_of
 from adapterhub_lite.evaluation.metrics import HEADLINES, signature_of
-from adapterhub_lite.plugins import load_catalogue
+from adapterhub_lite.plugins import get_catalogue
 from adapterhub_lite.scoring import Scored
 from adapterhub_lite.specs import MetricSpec, Task
 
-CATALOGUE = load_catalogue(first_party_only=True)
+CATALOGUE = get_catalogue(first_party_only=True)
 METRICS = CATALOGUE.metrics
 WORDS = ("the", "a", "cat", "sat", "on", "mat", "dog")
 TAGS = ("O", "B-PER", "I-PER", "B-LOC", "NOUN")

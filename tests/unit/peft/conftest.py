@@ -1,6 +1,7 @@
 """Tiny bases, contract objects by hand, and short trainings."""
 
 from collections.abc import Mapping
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
@@ -56,6 +57,7 @@ class Bench:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        self._loaded: dict[tuple[str, HeadKind], LoadedBase] = {}
 
     def path(self, model_type: str) -> Path:
         """Return a tiny model's folder, written when first asked for."""
@@ -69,12 +71,15 @@ class Bench:
         return read_architecture(self.path(model_type), model_type)
 
     def base(self, model_type: str, kind: HeadKind = "sequence-classification") -> LoadedBase:
-        """Load a base; the new head's layers are the same each time."""
+        """Return a copy of a base that is loaded once; its head's layers are drawn with seed 0."""
+        if (model_type, kind) not in self._loaded:
+            torch.manual_seed(0)
+            base = load_transformer(self.path(model_type), head_of(kind), torch.float32, "cpu")
+            if base.model.config.is_encoder_decoder and kind == "sequence-classification":
+                base.model.config.eos_token_id = 3
+            self._loaded[model_type, kind] = base
         torch.manual_seed(0)
-        base = load_transformer(self.path(model_type), head_of(kind), torch.float32, "cpu")
-        if base.model.config.is_encoder_decoder and kind == "sequence-classification":
-            base.model.config.eos_token_id = 3
-        return base
+        return deepcopy(self._loaded[model_type, kind])
 
     def attach(
         self,

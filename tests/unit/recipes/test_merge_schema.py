@@ -27,9 +27,9 @@ EXAMPLES = [
 
 @pytest.fixture(scope="module")
 def schema() -> dict[str, Any]:
-    from adapterhub_lite.plugins import load_catalogue
+    from adapterhub_lite.plugins import get_catalogue
 
-    return merge_schema(load_catalogue(first_party_only=True))
+    return merge_schema(get_catalogue(first_party_only=True))
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ import yaml
 
 from adapterhub_lite.errors import RecipeError
 from adapterhub_lite.merging.parameters import field_keys
-from adapterhub_lite.plugins import load_catalogue
+from adapterhub_lite.plugins import get_catalogue
 from adapterhub_lite.recipes import MergeRecipe, validate
 from adapterhub_lite.recipes.mergekit import from_mergekit, is_mergekit
 from adapterhub_lite.recipes.mergekit_methods import METHODS
@@ -113,7 +113,7 @@ def test_random_methods_restore_the_norm_that_mergekit_restores() -> None:
 
 
 def test_every_parameter_that_is_passed_exists() -> None:
-    catalogue = load_catalogue(first_party_only=True)
+    catalogue = get_catalogue(first_party_only=True)
     for method in METHODS.values():
         spec = catalogue.strategy(method.strategy)
         assert method.shared | method.added.keys() <= set(field_keys(spec.params))

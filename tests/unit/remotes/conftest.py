@@ -12,7 +12,7 @@ from huggingface_hub.utils import close_session
 from safetensors.numpy import save
 
 from adapterhub_lite.catalogue import Catalogue
-from adapterhub_lite.plugins import load_catalogue
+from adapterhub_lite.plugins import get_catalogue
 from adapterhub_lite.remotes import push_version
 from adapterhub_lite_registry import ManifestDraft, Registry, Version
 from tests.unit.remotes.hub_server import Hub, Repo
@@ -28,7 +28,7 @@ def tensors(seed: int) -> bytes:
 
 @pytest.fixture(scope="session")
 def catalogue() -> Catalogue:
-    return load_catalogue(first_party_only=True)
+    return get_catalogue(first_party_only=True)
 
 
 @pytest.fixture

@@ -18,7 +18,7 @@ from adapterhub_lite.catalogue import Catalogue
 from adapterhub_lite.data.table import RowSet, TextSet
 from adapterhub_lite.errors import TrainingError
 from adapterhub_lite.hookspecs import hookimpl
-from adapterhub_lite.plugins import PluginSource, installed_sources
+from adapterhub_lite.plugins import PluginSource, get_catalogue
 from adapterhub_lite.protocols import Attached, LoadedBase, Outcome, Run, TrainingData
 from adapterhub_lite.scoring import ProbabilityScorer
 from adapterhub_lite.specs import (
@@ -293,7 +293,7 @@ class Lab:
             for hook, kind in of.items()
         }
         more = [plugin("acme-follower", "1.0", **hooks)] if hooks else []
-        ours = installed_sources(first_party_only=True)
+        ours = [record.source for record in get_catalogue(first_party_only=True).records]
         return Catalogue([*more, *ours, plugin("acme-lab", "2.1", **offers)])
 
     def recipe(self, **changes: Any) -> dict[str, Any]:

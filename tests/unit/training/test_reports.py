@@ -15,7 +15,7 @@ from huggingface_hub import ModelCard
 
 from adapterhub_lite.catalogue import Catalogue
 from adapterhub_lite.evaluation import ClassRow, Evaluation, MetricValue
-from adapterhub_lite.plugins import load_catalogue
+from adapterhub_lite.plugins import get_catalogue
 from adapterhub_lite.reports import write_card, write_report
 from adapterhub_lite.training.plan import Plan, make_plan
 from adapterhub_lite.training.results import SeedResult
@@ -24,7 +24,7 @@ SCRIPT = "<script>alert('x')</script>"
 JINJA = "{{ 7 * 191 }}{% raw %}"
 QUOTES = "\"double\" & 'single' --> ]]>"
 HOSTILE = (SCRIPT, JINJA, QUOTES)
-OURS = load_catalogue(first_party_only=True)
+OURS = get_catalogue(first_party_only=True)
 VOID = {"meta", "img", "br", "hr", "link", "input"}
 
 
