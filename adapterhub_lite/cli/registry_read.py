@@ -111,13 +111,15 @@ def search(
 def show(ref: str, as_json: bool) -> None:
     """Show what one version is and how it was made.
 
-    REF is NAME (its newest version), NAME@7, NAME@prod or NAME@sha256:...
+    REF is NAME (its newest version), NAME@7, NAME@prod or NAME@sha256:... By whom it is signed is
+    what its signatures say; ahl verify checks them.
     """
     registry = open_registry()
     version = registry.resolve(ref)
     damage = registry.damaged().get(str(version))
     records, problems = registry.evaluations.of(version)
-    for problem in problems:
+    signers, useless = registry.signatures.claimed(version)
+    for problem in (*problems, *useless):
         click.echo(f"warning: {problem}", err=True)
     if as_json:
         return emit_json(
@@ -126,6 +128,7 @@ def show(ref: str, as_json: bool) -> None:
                 "digest": version.digest,
                 "aliases": version.aliases,
                 "damaged": damage,
+                "signed_by": [{"signer": signer, "verified": False} for signer in signers],
                 "manifest": version.manifest.model_dump(
                     mode="json", by_alias=True, exclude_none=True
                 ),
@@ -140,6 +143,8 @@ def show(ref: str, as_json: bool) -> None:
     for label, value in _facts(version):
         if value not in (None, ""):
             click.echo(f"{label:<16}{value}")
+    for signer in signers:
+        click.echo(f"{'signed by':<16}{signer} (not verified; ahl verify {version})")
     files = [
         (entry.path, entry.role, human_size(entry.size), entry.sha256[:12])
         for entry in version.manifest.files

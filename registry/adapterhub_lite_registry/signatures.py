@@ -15,6 +15,7 @@ from typing import Final
 
 from adapterhub_lite_registry import codec
 from adapterhub_lite_registry.attachments import Attachments
+from adapterhub_lite_registry.claims import claimed_signer
 from adapterhub_lite_registry.config import ConfigStore
 from adapterhub_lite_registry.errors import SignatureError
 from adapterhub_lite_registry.faults import guarded
@@ -120,6 +121,20 @@ class Signatures:
             else:
                 problems.append(Problem(self._files.place(digest, name), _DAMAGED))
         return whole, problems
+
+    @guarded("read the signatures")
+    def claimed(self, version: Version) -> tuple[list[str], list[Problem]]:
+        """Return by whom a version's signatures say they are, unchecked, and those of no use."""
+        subject = Subject.of(version.manifest, version.digest)
+        whole, problems = self.of(version.digest)
+        signers = set()
+        for data in whole:
+            try:
+                signers.add(claimed_signer(parse_signature(subject, data)))
+            except SignatureError as error:
+                place = self._files.place(version.digest, _file_name(data))
+                problems.append(Problem(place, f"of the signatures {error.message}"))
+        return sorted(signers), problems
 
     @guarded("remove the signatures")
     def forget(self, digest: str) -> None:

@@ -56,6 +56,24 @@ def test_a_version_is_signed_and_checked(run: Callable[..., Done], home: Path) -
     assert "and damaged: blobs/" in damaged.err
 
 
+def test_show_tells_who_signed_and_that_nobody_looked(run: Callable[..., Done], home: Path) -> None:
+    assert "signed by" not in run("show", "tickets@1").out
+    assert json.loads(run("show", "tickets@1", "--json").out)["signed_by"] == []
+    run("sign", "tickets@1", "--key", "me.key")
+    signer = json.loads(run("verify", "tickets@1", "--key", "me.pub", "--json").out)["signer"]
+    told = f"signed by       {signer} (not verified; ahl verify tickets@1)"
+    assert told in run("show", "tickets@1").out.splitlines()
+    assert json.loads(run("show", "tickets@1", "--json").out)["signed_by"] == [
+        {"signer": signer, "verified": False}
+    ]
+    (file,) = home.glob("signatures/*/*.json")
+    file.chmod(0o644)
+    file.write_bytes(file.read_bytes() + b" ")
+    shown = run("show", "tickets@1")
+    assert (shown.code, "signed by" in shown.out) == (0, False)
+    assert "the signature is not what was written" in shown.err
+
+
 def test_a_registry_asks_for_signatures(run: Callable[..., Done], home: Path) -> None:
     early = run("config", "require_signature", "true")
     assert (early.code, "set them first" in early.err) == (2, True)
