@@ -5,8 +5,10 @@ In order: a folder; what a plugin knows (packaged models, the hub); a registry r
 
 import hashlib
 import json
+import time
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -35,6 +37,8 @@ TOKENIZER_FILES = (
     "vocab.txt",
 )
 PACKAGED = ("minilm",)
+SETTLED_NS = 2_000_000_000
+"""File times tick coarsely: a file changed less than this ago may change again unseen."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,12 +124,25 @@ def _canonical_config_digest(path: Path) -> str:
     return hashlib.sha256(json.dumps(config, sort_keys=True).encode()).hexdigest()
 
 
+@lru_cache(maxsize=256)
+def _known_digest(file: Path, stamp: tuple[int, ...]) -> str:
+    """Hash a file, of which ``stamp`` tells whether it is the same as the last time.
+
+    A base is asked for several times while one adapter is made, and is large.
+    """
+    with file.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
 def _digest_of_files(files: Iterable[Path]) -> str:
     """Hash one file's bytes, or for several the list of their names and hashes."""
     digests = []
     for file in files:
-        with file.open("rb") as stream:
-            digests.append((file.name, hashlib.file_digest(stream, "sha256").hexdigest()))
+        found = file.stat()
+        stamp = (found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns)
+        is_settled = time.time_ns() - found.st_ctime_ns > SETTLED_NS
+        digest = _known_digest if is_settled else _known_digest.__wrapped__
+        digests.append((file.name, digest(file, stamp)))
     if len(digests) == 1:
         return digests[0][1]
     return hashlib.sha256(json.dumps(sorted(digests)).encode()).hexdigest()

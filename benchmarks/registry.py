@@ -127,9 +127,23 @@ def measure_questions(registry: Registry, count: int) -> None:
         ),
         "newest of a task": lambda: registry.search(task=rng.choice(TASKS), limit=50),
         "words": lambda: registry.search(f"customer {rng.randrange(10_000)}", limit=50),
+        "versions of a name": lambda: registry.search(name=rng.choice(names), sort="-number"),
     }
     for title, question in questions.items():
         print(f"{title:<28}{timed(question, 300)}")
+    newest = timed(lambda: registry.search(latest_only=True, sort="name"), 30)
+    print(f"{'newest of every name':<28}{newest}")
+
+
+def measure_gc(registry: Registry, removed: int) -> None:
+    """Print what a collection computes: to see, of removed versions' files, and of nothing."""
+    for number in range(removed):
+        registry.remove(f"adapter-{number:05d}@1")
+    for title, dry_run in (("gc --dry-run", True), ("gc", False), ("gc of nothing", False)):
+        start = time.process_time()
+        report = registry.gc(grace=0, dry_run=dry_run)
+        taken = time.process_time() - start
+        print(f"{title}: {taken:.1f} s of processor time, {report.moved.files:,} files")
 
 
 def measure_publish(home: Path) -> None:
@@ -165,6 +179,7 @@ def main() -> None:
         size = (registry.home / "index.db").stat().st_size
         print(f"index: {size / 1e6:.0f} MB")
         measure_questions(registry, count)
+        measure_gc(Registry.open(folder / "large", io=UnsyncedIO()), min(100, count // PER_NAME))
     finally:
         shutil.rmtree(folder)
 

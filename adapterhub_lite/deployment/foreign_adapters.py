@@ -1,21 +1,51 @@
-"""What importers of adapters share: the head, told by its tensors; values; our own record."""
+"""What importers of adapters share: copies to judge, the head that tensors tell, our own record."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from hashlib import file_digest
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Final
 
 from adapterhub_lite.architecture import Architecture, TensorInfo
 from adapterhub_lite.bases import fingerprint
-from adapterhub_lite.errors import CapabilityError, IntegrityError
+from adapterhub_lite.deployment.untrusted import MIB
+from adapterhub_lite.errors import BaseModelError, CapabilityError, IntegrityError
 from adapterhub_lite.inference.artifact import ArtifactInfo, NeededBase, write_artifact_info
 from adapterhub_lite.protocols import ImportOptions, LoadedBase
 from adapterhub_lite.specs import Head, HeadKind, ObjectiveSpec, ResolvedBase
 from adapterhub_lite.transformer import empty_model
 from adapterhub_lite.tuners.files import State, saved_heads
 
+LARGEST: Final = 8 * 1024 * MIB
+"""No adapter is larger, in bytes."""
 LABELLED: Final[frozenset[HeadKind]] = frozenset(
     {"sequence-classification", "token-classification"}
 )
+
+
+@contextmanager
+def staging(source: Path) -> Iterator[Path]:
+    """Yield a folder for copies of a stranger's files, which goes afterwards.
+
+    Raises BaseModelError where ``source`` is no folder, and for what does not parse or fit: it is
+    the person's input, and no store.
+    """
+    ref = str(source)
+    if not source.is_dir():
+        raise BaseModelError(f"there is no folder {source}", ref=ref)
+    try:
+        with TemporaryDirectory() as work:
+            yield Path(work)
+    except IntegrityError as error:
+        raise BaseModelError(error.message, ref=ref, hint=error.hint) from error
+
+
+def source_of(source: Path, weights: Path) -> dict[str, str]:
+    """Return what the manifest says of where an adapter came from, by its name and its weights."""
+    with weights.open("rb") as stream:
+        digest = file_digest(stream, "sha256").hexdigest()
+    return {"folder": source.resolve().name, "weights_sha256": digest}
 
 
 def read_head(
@@ -98,13 +128,6 @@ def held_heads(skeleton: LoadedBase, named: State, architecture: Architecture) -
                 hint="give the base that it was trained on: --base REF",
             )
     return held
-
-
-def refuse_infinite(state: State) -> None:
-    """Raise IntegrityError for weights with values that are not finite."""
-    for name, tensor in state.items():
-        if tensor.is_floating_point() and not bool(tensor.isfinite().all()):
-            raise IntegrityError(f"{name!r} has values that are not finite")
 
 
 def write_adapter_info(

@@ -1,9 +1,8 @@
 """Publish another tool's folder as a version."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, Final
 
 from adapterhub_lite.catalogue import Catalogue
@@ -11,33 +10,27 @@ from adapterhub_lite.deployment.archives import unpacked
 from adapterhub_lite.deployment.choices import ImportChoices, import_options
 from adapterhub_lite.deployment.folders import component, manifest_base
 from adapterhub_lite.deployment.recognising import recognise
-from adapterhub_lite.errors import PluginError, SelfTestError
+from adapterhub_lite.deployment.trial import load_as_stored, try_out
+from adapterhub_lite.deployment.weights import remembering
+from adapterhub_lite.errors import PluginError
 from adapterhub_lite.inference.artifact import (
     ArtifactInfo,
     read_artifact_info,
     write_artifact_info,
 )
-from adapterhub_lite.inference.loading import find_base, load_model, load_predictor
+from adapterhub_lite.inference.loading import find_base
 from adapterhub_lite.inference.origins import origins_of
-from adapterhub_lite.inference.predictor import Predictor
-from adapterhub_lite.predictions import Embedded, Prediction, Valued
-from adapterhub_lite.protocols import Outcome
+from adapterhub_lite.protocols import LoadedBase, Outcome
 from adapterhub_lite.recipes import validate
 from adapterhub_lite.reports.metadata import front_matter, hub_model, license_of, task_of
-from adapterhub_lite.specs import ObjectiveSpec, ResolvedBase, Task
+from adapterhub_lite.specs import ObjectiveSpec, ResolvedBase
 from adapterhub_lite.training.publish import INPUTS, environment, publish_folder, tensor_count
 
 if TYPE_CHECKING:
-    from adapterhub_lite_registry import ManifestDraft, Registry, Version
+    from adapterhub_lite_registry import ManifestDraft, Registry, Tensors, Version
 
 MAX_LENGTH: Final = 2**20
 """A tokenizer that tells a larger length, in tokens, tells none."""
-PROBES: Final = ("Where is my parcel?", "a")
-TASK_PROBES: Final[Mapping[Task, Sequence[Any]]] = {
-    "token-classification": (("Where", "is", "Ada"), ("a",)),
-    "question-answering": (("Where is it?", "It is here."),),
-}
-"""What a model is tried with whose task takes no plain texts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,36 +68,40 @@ def import_folder(
     choices = choices or ImportChoices()
     with (
         unpacked(source.expanduser()) as given,
-        TemporaryDirectory(prefix="adapterhub-") as work,
+        registry.scratch() as work,
+        remembering() as judged,
     ):
         form = form or recognise(given, catalogue)
         spec = catalogue.importer(form)
         options = import_options(choices, spec, registry, catalogue)
-        folder = Path(work)
+        folder = work / "version"
+        folder.mkdir()
         fields = catalogue.implementation(spec).read(given, folder, options)
         info = read_artifact_info(folder)
         info = replace(info, origins=origins_of(info, catalogue))
         write_artifact_info(folder, info)
         base = find_base(folder, info, registry, catalogue)
+        loaded = load_as_stored(folder, info, base, catalogue)
         if "objective" in spec.takes:
-            _adopt(folder, info, base, choices.params, catalogue)
-        draft = _draft(folder, info, base, fields, form, catalogue)
-        _try_out(folder, draft, registry, catalogue)
+            _adopt(folder, info, loaded, choices.params, catalogue)
+        tensors = tensor_count(folder, finite=judged.hashes(folder))
+        draft = _draft(info, base, fields, tensors, form, catalogue)
+        labels = draft.signature.labels if draft.signature else ()
+        try_out(folder, info, base, loaded, labels, catalogue)
         _write_card(folder, name, form, draft)
-        version = publish_folder(folder, name, draft, registry, alias)
+        version = publish_folder(folder, name, draft, registry, alias, judged.hashes(folder))
     return Imported(version, source, form, draft.hyperparameters)
 
 
 def _adopt(
     folder: Path,
     info: ArtifactInfo,
-    base: ResolvedBase,
+    loaded: LoadedBase,
     given: Mapping[str, Any],
     catalogue: Catalogue,
 ) -> None:
     """Add what the objective needs to answer with the model."""
     spec = catalogue.objective(info.objective)
-    loaded = load_model(folder, info, base, catalogue, "cpu")
     told = {} if info.base else _told_length(spec, loaded.tokenizer)
     params = validate(spec.params, {**told, **given}, where="objective")
     objective = catalogue.implementation(spec)
@@ -121,10 +118,10 @@ def _told_length(spec: ObjectiveSpec, tokenizer: Any) -> dict[str, int]:
 
 
 def _draft(
-    folder: Path,
     info: ArtifactInfo,
     base: ResolvedBase,
     fields: Mapping[str, Any],
+    tensors: "Tensors",
     form: str,
     catalogue: Catalogue,
 ) -> "ManifestDraft":
@@ -141,7 +138,7 @@ def _draft(
             objective=component("objective", info.objective, catalogue),
             loader=component("loader", info.loader, catalogue),
             env=environment(),
-            tensors=tensor_count(folder),
+            tensors=tensors,
         )
     except (ValidationError, TypeError) as error:
         plugin = catalogue.offer("importer", form).source.distribution
@@ -164,41 +161,6 @@ def _of_artifact(info: ArtifactInfo, base: ResolvedBase, catalogue: Catalogue) -
     if base.source == "registry":
         fields["parents"] = (Parent(digest=base.revision, role="base"),)
     return fields
-
-
-def _try_out(
-    folder: Path, draft: "ManifestDraft", registry: "Registry", catalogue: Catalogue
-) -> None:
-    """Load what will be published as its users will; raises SelfTestError when it cannot answer."""
-    predictor = load_predictor(str(folder), registry, catalogue)
-    labels = draft.signature.labels if draft.signature else ()
-    if predictor.classes not in ((), labels) or not _answers(predictor):
-        raise SelfTestError(
-            "the imported model does not answer with a finite number for each label",
-            hint="nothing was published",
-        )
-
-
-def _answers(predictor: Predictor) -> bool:
-    """Say whether a model answers, a classifier with a finite probability for each label."""
-    import numpy as np
-
-    if predictor.task == "text-classification":
-        return bool(np.isfinite(predictor.predict_proba(PROBES)).all())
-    answers = predictor.predict(TASK_PROBES.get(predictor.task, PROBES))
-    return bool(answers) and all(map(_is_finite, answers))
-
-
-def _is_finite(answer: Prediction) -> bool:
-    import numpy as np
-
-    match answer:
-        case Valued():
-            return bool(np.isfinite(answer.value))
-        case Embedded():
-            return bool(np.isfinite(answer.vector).all())
-        case _:
-            return True
 
 
 def _write_card(folder: Path, name: str, form: str, draft: "ManifestDraft") -> None:

@@ -14,6 +14,7 @@ from adapterhub_lite.bases import TOKENIZER_FILES
 from adapterhub_lite.deployment.choices import MAX_LABELS
 from adapterhub_lite.deployment.pickled import INDEX, PICKLED, convert_folder, pickled_weights
 from adapterhub_lite.deployment.untrusted import MIB, check_header, copy_file, exists
+from adapterhub_lite.deployment.weights import copy_weights, refuse_infinite
 from adapterhub_lite.errors import BaseModelError, CapabilityError
 from adapterhub_lite.pooling import Pooling, read_pooling
 
@@ -60,8 +61,8 @@ def stage_model(
     """Copy the known files of a model folder, and ``more`` of it; return the weights' tensors.
 
     Raises BaseModelError when one is a link that leaves the folder, no regular file or too large,
-    or when the weights are missing, or have no valid header; and CapabilityError for pickled ones
-    unless ``convert`` allows it.
+    or when the weights are missing, have no valid header, or numbers that are not finite; and
+    CapabilityError for pickled ones unless ``convert`` allows it.
     """
     ref = str(source)
     if not source.is_dir():
@@ -81,7 +82,7 @@ def _copy_weights(source: Path, destination: Path) -> None:
     for file in weight_files(source, str(source)):
         if not _WEIGHTS.fullmatch(file.name):
             raise BaseModelError(f"{file.name!r} is no name for weights", ref=str(source))
-        copy_file(source, file.name, WEIGHTS, destination)
+        copy_weights(source, file.name, WEIGHTS, destination)
 
 
 def _convert(source: Path, destination: Path, allowed: bool) -> None:
@@ -99,6 +100,8 @@ def _convert(source: Path, destination: Path, allowed: bool) -> None:
             copy_file(source, file.name, WEIGHTS, pickled)
     converted = convert_folder(pickled, destination / "converted", str(source))
     for file in converted.iterdir():
+        if file.suffix == ".safetensors":
+            refuse_infinite(file, str(source))
         file.rename(destination / file.name)
 
 

@@ -1,11 +1,13 @@
 """Take files out of a stranger's folder: regular ones, of known names, within limits."""
 
 import json
-import shutil
+import os
 import struct
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from math import prod
 from pathlib import Path
+from stat import S_ISREG
 from typing import Any, BinaryIO, Final
 
 from adapterhub_lite.architecture import TensorInfo, plain_shape
@@ -40,18 +42,41 @@ def copy_file(source: Path, name: str, limit: int, destination: Path) -> None:
     """Copy the file ``name`` of the folder ``source`` into ``destination``.
 
     Raises BaseModelError when it is a link that leaves the folder, no regular file (a device, a
-    pipe) or larger than ``limit`` bytes.
+    pipe) or larger than ``limit`` bytes. Weights are better copied by ``weights.copy_weights``.
+    """
+    from adapterhub_lite_registry.io import at_most
+
+    target = destination / name
+    with opened(source, name, limit) as stream:
+        target.parent.mkdir(exist_ok=True)
+        with target.open("wb") as copy:  # not more, though the file may grow
+            copy.writelines(at_most(limit, iter(lambda: stream.read(MIB), b"")))
+
+
+@contextmanager
+def opened(source: Path, name: str, limit: int) -> Iterator[BinaryIO]:
+    """Open the file ``name`` of the folder ``source`` to read it; raises as :func:`copy_file`.
+
+    What was opened is what is judged: nobody can put a device in its place in between.
     """
     real = require_inside(source, name)
-    if not real.is_file():
-        raise BaseModelError(f"{name} of {source} is no regular file", ref=str(source))
-    if real.stat().st_size > limit:
-        raise BaseModelError(
-            f"{name} of {source} takes more than {limit // MIB} MiB", ref=str(source)
-        )
-    target = destination / name
-    target.parent.mkdir(exist_ok=True)
-    shutil.copyfile(real, target)
+    try:
+        fd = os.open(real, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC)
+    except OSError as error:
+        reason = str(error.strerror).lower()
+        raise BaseModelError(f"{name} of {source}: {reason}", ref=str(source)) from error
+    try:
+        found = os.fstat(fd)
+        if not S_ISREG(found.st_mode):
+            raise BaseModelError(f"{name} of {source} is no regular file", ref=str(source))
+        if found.st_size > limit:
+            raise BaseModelError(
+                f"{name} of {source} takes more than {limit // MIB} MiB", ref=str(source)
+            )
+        with open(fd, "rb", closefd=False) as stream:
+            yield stream
+    finally:
+        os.close(fd)
 
 
 def require_inside(source: Path, name: str) -> Path:

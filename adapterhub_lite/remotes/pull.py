@@ -12,14 +12,14 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from adapterhub_lite.catalogue import Catalogue
+from adapterhub_lite.deployment.weights import with_checked_header
 from adapterhub_lite.remotes.ancestors import ancestors_there
 from adapterhub_lite.remotes.contract import Remote
 from adapterhub_lite.remotes.finding import Found, find_version, read_manifest_of
-from adapterhub_lite.remotes.finite import with_finite_numbers
-from adapterhub_lite.remotes.headers import with_checked_header
 from adapterhub_lite.remotes.opening import opened
 from adapterhub_lite.remotes.signed import fetch_signatures
 from adapterhub_lite.remotes.transfer import Progress, Tally, checked, counted, distinct
+from adapterhub_lite.streaming.finite import with_finite_numbers
 
 if TYPE_CHECKING:
     from adapterhub_lite_registry import Manifest, Registry, Version

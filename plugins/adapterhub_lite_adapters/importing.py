@@ -5,12 +5,9 @@ shape, before a weight of adapter or base is read. Then the method that it is he
 the base, the numbers are put in, and the method writes them: no file of the source is taken over.
 """
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from hashlib import file_digest
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any, Final
 
 import torch
@@ -18,14 +15,17 @@ from safetensors.torch import load_file
 
 from adapterhub_lite.architecture import Architecture, TensorInfo, read_architecture
 from adapterhub_lite.deployment.foreign_adapters import (
+    LARGEST,
     held_heads,
     read_head,
-    refuse_infinite,
+    source_of,
+    staging,
     write_adapter_info,
 )
 from adapterhub_lite.deployment.model_folders import read_json
-from adapterhub_lite.deployment.untrusted import MIB, check_header, copy_file, exists
-from adapterhub_lite.errors import BaseModelError, CapabilityError, IntegrityError
+from adapterhub_lite.deployment.untrusted import check_header, copy_file, exists
+from adapterhub_lite.deployment.weights import copy_weights, refuse_infinite
+from adapterhub_lite.errors import BaseModelError, CapabilityError
 from adapterhub_lite.isolation.weights import convert_weights
 from adapterhub_lite.protocols import ImportOptions, LoadedBase
 from adapterhub_lite.recipes import validate
@@ -45,8 +45,6 @@ from adapterhub_lite_adapters.configs import (
 from adapterhub_lite_adapters.heads import ForeignHead, translate_head
 from adapterhub_lite_adapters.translating import Translated, require_shape
 
-LARGEST: Final = 8 * 1024 * MIB
-"""No adapter is larger, in bytes."""
 ADAPTER: Final = ("adapter.safetensors", "pytorch_adapter.bin")
 HEAD: Final = ("model_head.safetensors", "pytorch_model_head.bin")
 HEAD_CONFIG: Final = "head_config.json"
@@ -75,7 +73,6 @@ class _Head:
     def load(self, start: str) -> State:
         """Read its tensors by transformers' names, with ``start`` before them."""
         state = load_file(self.weights.file) if self.weights else {}
-        refuse_infinite(state)
         return {f"{start}{ours}": state[theirs] for ours, theirs in self.foreign.names.items()}
 
 
@@ -88,14 +85,10 @@ class AdaptersImporter:
         Raises BaseModelError for a folder that is no such adapter or not of the base, and
         CapabilityError for one that is not supported, or pickled without ``options.convert``.
         """
-        ref = str(source)
-        if not source.is_dir():
-            raise BaseModelError(f"there is no folder {source}", ref=ref)
-        with TemporaryDirectory() as work, _naming(ref):
-            staged = Path(work)
+        with staging(source) as staged:
             weights = _stage(source, ADAPTER, staged, options.convert)
             copy_file(source, CONFIG, MAX_CONFIG_BYTES, staged)
-            about = read_about(read_json(staged / CONFIG, ref))
+            about = read_about(read_json(staged / CONFIG, str(source)))
             config = read_method(about)
             head = _stage_head(source, staged, about, options)
             if head.foreign.labels and not options.labels:
@@ -112,7 +105,6 @@ class AdaptersImporter:
             for reason in method.check(architecture, kind, params):
                 raise CapabilityError(f"the adapter does not fit the base {base.ref!r}: {reason}")
             own = load_file(weights.file)
-            refuse_infinite(own)
             with torch.random.fork_rng(devices=[]):
                 loaded = load_transformer(architecture.folder, kind, torch.float32, "cpu")
                 state = translated.fill(own, loaded) | head.load(translated.start)
@@ -120,23 +112,15 @@ class AdaptersImporter:
             put_state(attached.model, state)
             method.save(attached, destination)
             write_adapter_info(destination, translated.method, objective, kind, base)
-            return {"hyperparameters": _told(source, weights, about)}
-
-
-@contextmanager
-def _naming(ref: str) -> Iterator[None]:
-    """Say of what the folder is that does not parse or fit: it is the person's input, no store."""
-    try:
-        yield
-    except IntegrityError as error:
-        raise BaseModelError(error.message, ref=ref, hint=error.hint) from error
+            told = {"imported_from": "adapters", "adapters": about.version[:60]}
+            return {"hyperparameters": {**told, "source": source_of(source, weights.file)}}
 
 
 def _stage(source: Path, names: tuple[str, str], staged: Path, allowed: bool) -> _Weights:
     """Copy weights, or convert them in isolation, and judge the header."""
     ref, (safe, pickled) = str(source), names
     if exists(source / safe):
-        copy_file(source, safe, LARGEST, staged)
+        copy_weights(source, safe, LARGEST, staged)
     elif not exists(source / pickled):
         raise BaseModelError(
             f"{ref} is no adapter of AdapterHub: it has neither {safe} nor {pickled}",
@@ -152,6 +136,7 @@ def _stage(source: Path, names: tuple[str, str], staged: Path, allowed: bool) ->
     else:
         copy_file(source, pickled, LARGEST, staged)
         convert_weights(staged / pickled, staged / safe, ref)
+        refuse_infinite(staged / safe, ref)
     return _Weights(staged / safe, check_header(staged / safe, ref))
 
 
@@ -201,14 +186,3 @@ def _fit_head(head: _Head, skeleton: LoadedBase, architecture: Architecture) -> 
         require_shape(name, info.shape, own.shape)
     named: State = {name: torch.empty(0, device="meta") for name in head.places()}
     return held_heads(skeleton, named, architecture)
-
-
-def _told(source: Path, weights: _Weights, about: About) -> dict[str, Any]:
-    """Return what the manifest says of where it came from."""
-    with weights.file.open("rb") as stream:
-        digest = file_digest(stream, "sha256").hexdigest()
-    return {
-        "imported_from": "adapters",
-        "adapters": about.version[:60],
-        "source": {"folder": source.resolve().name, "weights_sha256": digest},
-    }

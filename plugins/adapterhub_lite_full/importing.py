@@ -1,7 +1,8 @@
 """A whole model that transformers wrote elsewhere becomes a version, and is believed nothing.
 
-Sentence-transformers' folders and mergekit's outputs are such folders. Weights are copied as they
-are once their header, names, shapes and numbers are judged; config and tokenizer are written anew.
+Sentence-transformers' folders and mergekit's outputs are such folders. Weights stay as they are,
+their header and numbers judged while they are copied, their names and shapes before they are
+loaded; config and tokenizer are written anew.
 """
 
 from collections.abc import Iterator, Mapping
@@ -9,8 +10,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Final
-
-from safetensors import safe_open
 
 from adapterhub_lite.architecture import TensorInfo, weight_files
 from adapterhub_lite.deployment.model_folders import (
@@ -50,7 +49,8 @@ class TransformersImporter:
         CapabilityError for pickled weights without ``options.convert``, or another head.
         """
         ref = str(source)
-        with TemporaryDirectory() as work, _refusing_nonsense(ref):
+        # beside the destination: weights are moved there, and not copied
+        with TemporaryDirectory(dir=destination.parent) as work, _refusing_nonsense(ref):
             staged = Path(work)
             tensors = stage_model(source, staged, MORE, convert=options.convert)
             _refuse_setfit(staged, ref)
@@ -58,7 +58,6 @@ class TransformersImporter:
             spec = objective_of(staged, config, options)
             head = read_head(config, spec, options, ref)
             _check(staged, head, tensors, ref)
-            _refuse_infinite(staged, ref)
             left_out = _write(staged, head, config, ref, destination)
             info = ArtifactInfo(task=spec.task, method="full", objective=spec.name, head=head)
             write_artifact_info(destination, info)
@@ -122,18 +121,6 @@ def _check(staged: Path, head: Head, tensors: Mapping[str, TensorInfo], ref: str
         )
 
 
-def _refuse_infinite(staged: Path, ref: str) -> None:
-    """Read one tensor after another, and refuse one with values that are not finite."""
-    for file in weight_files(staged, ref):
-        with safe_open(file, framework="pt") as stored:
-            for name in stored.keys():  # noqa: SIM118  (no mapping: it has no iterator)
-                tensor = stored.get_tensor(name)
-                if tensor.is_floating_point() and not bool(tensor.isfinite().all()):
-                    raise BaseModelError(
-                        f"{name!r} of {ref} has values that are not finite", ref=ref
-                    )
-
-
 def _write(
     staged: Path, head: Head, config: Mapping[str, Any], ref: str, destination: Path
 ) -> bool:
@@ -163,7 +150,6 @@ def _write(
     ):
         if (staged / name).is_file():
             (staged / name).rename(destination / name)
-            (destination / name).chmod(0o644)
     return has_template
 
 

@@ -1,16 +1,14 @@
 """An adapter that PEFT wrote elsewhere becomes a version of ours, and is believed nothing.
 
 Its two files are copied, judged and read; no other file of the folder is opened. The tensors have
-to be those that the method has on this base, told by the base's config, before the base is loaded.
+to be those that the method has on this base, told by the base's config, before the base is loaded,
+and their numbers finite, which is seen while they are copied.
 """
 
 import json
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import replace
-from hashlib import file_digest
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any, Final
 
 import torch
@@ -18,12 +16,15 @@ from peft import get_peft_model_state_dict
 
 from adapterhub_lite.architecture import TensorInfo, read_architecture
 from adapterhub_lite.deployment.foreign_adapters import (
+    LARGEST,
     held_heads,
     read_head,
-    refuse_infinite,
+    source_of,
+    staging,
     write_adapter_info,
 )
-from adapterhub_lite.deployment.untrusted import MIB, check_header, copy_file, exists
+from adapterhub_lite.deployment.untrusted import check_header, copy_file, exists
+from adapterhub_lite.deployment.weights import copy_weights
 from adapterhub_lite.errors import BaseModelError, CapabilityError, IntegrityError
 from adapterhub_lite.heads import TASK_TYPES
 from adapterhub_lite.protocols import Attached, ImportOptions
@@ -35,7 +36,6 @@ from adapterhub_lite.tuners.files import (
     WEIGHTS,
     State,
     read_config,
-    read_state,
 )
 from adapterhub_lite.tuners.wrapping import quiet_peft
 from adapterhub_lite_peft.config import PREFIXES, PROMPTS
@@ -45,8 +45,6 @@ from adapterhub_lite_peft.params import PeftParams
 from adapterhub_lite_peft.skeleton import undisturbed
 from adapterhub_lite_peft.table import ENTRIES
 
-LARGEST: Final = 8 * 1024 * MIB
-"""No adapter is larger, in bytes."""
 PICKLED: Final = "adapter_model.bin"
 OBJECTIVES: Final[Mapping[HeadKind, str]] = {
     "none": "embedding",
@@ -76,11 +74,9 @@ class PeftImporter:
         Raises BaseModelError for a folder that is no such adapter or not of the base, and
         CapabilityError for one that is not supported.
         """
-        ref = str(source)
-        with TemporaryDirectory() as work, _naming(ref):
-            staged = Path(work)
+        with staging(source) as staged:
             _stage(source, staged)
-            tensors = check_header(staged / WEIGHTS, ref)
+            tensors = check_header(staged / WEIGHTS, str(source))
             config = _settle(staged, tensors)
             params = read_params(staged)
             _refuse_random_start(params)
@@ -89,27 +85,17 @@ class PeftImporter:
             base = options.find_base(told if isinstance(told, str) else None)
             head = read_head(Path(base.path), objective, tensors, options)
             _check(params, head, base, tensors)
-            refuse_infinite(read_state(staged))
             _write(staged, head, base, destination)
             method = ENTRIES[params.peft_type].name
             write_adapter_info(destination, method, objective, head, base)
-            return {"hyperparameters": _told(source, staged, config)}
-
-
-@contextmanager
-def _naming(ref: str) -> Iterator[None]:
-    """Say of what the folder is that does not parse or fit: it is the person's input, no store."""
-    try:
-        yield
-    except IntegrityError as error:
-        raise BaseModelError(error.message, ref=ref, hint=error.hint) from error
+            version = str(config.get("peft_version", "unknown"))[:60]
+            found = source_of(source, staged / WEIGHTS)
+            return {"hyperparameters": {"imported_from": "peft", "peft": version, "source": found}}
 
 
 def _stage(source: Path, staged: Path) -> None:
     """Copy the two files; raises BaseModelError where they are not there or not as they should."""
     ref = str(source)
-    if not source.is_dir():
-        raise BaseModelError(f"there is no folder {source}", ref=ref)
     if not exists(source / CONFIG):
         raise BaseModelError(
             f"{ref} is no adapter of PEFT: it has no {CONFIG}",
@@ -126,7 +112,7 @@ def _stage(source: Path, staged: Path) -> None:
             "it by save_pretrained(folder, safe_serialization=True)",
         )
     copy_file(source, CONFIG, MAX_CONFIG_BYTES, staged)
-    copy_file(source, WEIGHTS, LARGEST, staged)
+    copy_weights(source, WEIGHTS, LARGEST, staged)
 
 
 def _settle(staged: Path, tensors: Mapping[str, TensorInfo]) -> dict[str, Any]:
@@ -220,14 +206,3 @@ def _write(staged: Path, head: Head, base: ResolvedBase, destination: Path) -> N
     nothing: frozenset[str] = frozenset()
     attached = Attached(adapted.model, adapted.tokenizer, adapted.path, nothing, head)
     method.save(attached, destination)
-
-
-def _told(source: Path, staged: Path, config: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what the manifest says of where it came from."""
-    with (staged / WEIGHTS).open("rb") as stream:
-        weights = file_digest(stream, "sha256").hexdigest()
-    return {
-        "imported_from": "peft",
-        "peft": str(config.get("peft_version", "unknown"))[:60],
-        "source": {"folder": source.resolve().name, "weights_sha256": weights},
-    }

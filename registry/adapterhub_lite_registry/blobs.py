@@ -10,6 +10,9 @@ from adapterhub_lite_registry.layout import Layout
 from adapterhub_lite_registry.stamps import Stamps
 from adapterhub_lite_registry.temporary import Workspace
 
+BEHIND = 1 << 26
+"""So many bytes are written before the disk is asked to take them, while more are written."""
+
 
 @dataclass(frozen=True)
 class Staged:
@@ -79,13 +82,15 @@ def link_into_shard(io: FileIO, source: str, target: str) -> None:
 def copy_hashing(io: FileIO, chunks: Iterable[bytes], fd: int) -> tuple[str, int]:
     """Write chunks to ``fd``; return their hex SHA-256 and their number of bytes.
 
-    From the second chunk on a thread hashes one while it is written: both let go of the
-    interpreter's lock, so that a large file takes the time of the slower of the two.
+    From the second chunk on a thread hashes one while it is written, and another has the disk take
+    what was written before: all let go of the interpreter's lock, so that a large file takes the
+    time of the slowest of the three.
     """
     hasher = hashlib.sha256()
-    size = 0
+    size = behind = 0
     hashing: Future[None] | None = None
-    with ThreadPoolExecutor(1) as pool:  # it starts its thread with the first task
+    syncing: Future[None] | None = None
+    with ThreadPoolExecutor(2) as pool:  # it starts its threads when there are tasks
         for chunk in chunks:
             if hashing is not None:
                 hashing.result()
@@ -95,4 +100,11 @@ def copy_hashing(io: FileIO, chunks: Iterable[bytes], fd: int) -> tuple[str, int
                 hashing = pool.submit(hasher.update, chunk)
             io.write(fd, chunk)
             size += len(chunk)
+            if size - behind >= BEHIND and (syncing is None or syncing.done()):
+                if syncing is not None:
+                    syncing.result()
+                syncing, behind = pool.submit(io.write_back, fd), size
+        for last in (hashing, syncing):
+            if last is not None:
+                last.result()
     return hasher.hexdigest(), size

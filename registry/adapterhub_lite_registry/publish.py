@@ -55,11 +55,16 @@ _TOKENIZER_FILES = ("tokenizer", "vocab", "merges", "special_tokens", "spiece", 
 
 @dataclass(frozen=True)
 class Source:
-    """Where a file's bytes come from, and what the manifest says of it; guessed where None."""
+    """Where a file's bytes come from, and what the manifest says of it; guessed where None.
+
+    With ``sha256`` the file lies in a folder of :meth:`Registry.scratch` and is given over: it is
+    what goes into the store, neither copied nor hashed again, and may not be written to any more.
+    """
 
     content: Path | bytes
     role: str | None = None
     media_type: str | None = None
+    sha256: str | None = None
 
 
 class Publisher:
@@ -119,23 +124,37 @@ class Publisher:
     def _check_space(self, files: Mapping[str, Path | bytes | Source]) -> None:
         """Refuse what has no room; near the limit, files are hashed to see which are new."""
         sizes = {path: self._size(_content(given)) for path, given in files.items()}
-        needed = sum(sizes.values())
-        if not self._space.has(needed):
-            new: dict[str, int] = {}
-            for path, given in files.items():
-                hasher = hashlib.sha256()
-                for chunk in self._chunks(_content(given)):
-                    hasher.update(chunk)
-                if not exists(self._io, self._layout.blob(hasher.hexdigest())):
-                    new[hasher.hexdigest()] = sizes[path]
-            needed = sum(new.values())
-        self._space.check(needed)
+        here = {path for path, given in files.items() if _given_over(given)}
+        if not self._space.has(*_sums(sizes, here)):
+            hashes = {
+                _given_over(given) or self._hash(_content(given)): path
+                for path, given in files.items()
+            }
+            new = {path for sha256, path in hashes.items() if not self._has(sha256)}
+            sizes = {path: sizes[path] for path in new}
+        self._space.check(*_sums(sizes, here))
+
+    def _has(self, sha256: str) -> bool:
+        return exists(self._io, self._layout.blob(sha256))
+
+    def _hash(self, content: Path | bytes) -> str:
+        hasher = hashlib.sha256()
+        for chunk in self._chunks(content):
+            hasher.update(chunk)
+        return hasher.hexdigest()
 
     def _size(self, content: Path | bytes) -> int:
         return len(content) if isinstance(content, bytes) else self._io.stat(content).st_size
 
     def _stage(self, given: Path | bytes | Source, work: Workspace) -> Staged:
-        return self._blobs.stage(self._chunks(_content(given)), work)
+        content, sha256 = _content(given), _given_over(given)
+        if sha256 is None:
+            return self._blobs.stage(self._chunks(content), work)
+        if isinstance(content, Path) and content.is_relative_to(self._layout.tmp):
+            found = self._io.lstat(content)
+            if S_ISREG(found.st_mode):
+                return Staged(str(content), sha256, found.st_size)
+        raise InvalidManifestError(f"{content!r} is no regular file of a scratch folder")
 
     def _install(self, staged: Iterable[Staged], work: Workspace) -> None:
         for shard in sorted({self._blobs.install(file, work) for file in staged}):
@@ -206,6 +225,16 @@ def check_files(files: Collection[str]) -> None:
 
 def _content(given: Path | bytes | Source) -> Path | bytes:
     return given.content if isinstance(given, Source) else given
+
+
+def _sums(sizes: Mapping[str, int], here: Collection[str]) -> tuple[int, int]:
+    """Return how many bytes are needed, and how many of them are on the disk already."""
+    return sum(sizes.values()), sum(size for path, size in sizes.items() if path in here)
+
+
+def _given_over(given: Path | bytes | Source) -> str | None:
+    """Return the hash of a file that is given over; None of one whose bytes are taken."""
+    return given.sha256 if isinstance(given, Source) else None
 
 
 def _entry(path: str, given: Path | bytes | Source, staged: Staged) -> FileEntry:

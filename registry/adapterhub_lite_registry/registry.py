@@ -1,7 +1,8 @@
 """The registry as its users see it."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 import platformdirs
@@ -20,6 +21,7 @@ from adapterhub_lite_registry.publish import Publisher, Source
 from adapterhub_lite_registry.query import Entry, MetricCondition, Query, parse_metric
 from adapterhub_lite_registry.removal import RemovalPlan, Remover
 from adapterhub_lite_registry.signatures import Signatures
+from adapterhub_lite_registry.temporary import Workspace
 from adapterhub_lite_registry.upkeep import Upkeep
 from adapterhub_lite_registry.versions import Version
 
@@ -51,6 +53,20 @@ class Registry(Upkeep):
         place = (home or default_home()).expanduser().resolve()
         disk = io or FileIO()
         return cls(place, open_layout(place, disk, create=create), disk)
+
+    @contextmanager
+    def scratch(self) -> Iterator[Path]:
+        """Yield an empty folder on the registry's disk, which is gone at the end.
+
+        A file that is made in it can be given over to :meth:`publish` (:class:`Source`).
+        """
+        with Workspace(self._io, self._layout.tmp) as work:
+            yield self._scratch(work.path())
+
+    @guarded("write to the registry")
+    def _scratch(self, path: str) -> Path:
+        self._io.mkdir(path)
+        return Path(path)
 
     @guarded("publish")
     def publish(
@@ -89,6 +105,14 @@ class Registry(Upkeep):
         if what is stored is damaged.
         """
         return self._reader.resolve(ref)
+
+    @guarded("read the registry")
+    def locate(self, ref: str) -> str:
+        """Return the ``name@7`` that a reference means, without reading what that version holds.
+
+        InvalidNameError, NotFoundError, or IntegrityError if the reference itself is damaged.
+        """
+        return str(self._reader.find(ref))
 
     @guarded("read the registry")
     def names(self) -> list[str]:

@@ -31,12 +31,13 @@ class Space:
             self._io.stat(path).st_size for _, path, _ in stored(self._io, self._layout.blobs)
         )
 
-    def check(self, needed: int) -> None:
+    def check(self, needed: int, here: int = 0) -> None:
         """Refuse ``needed`` more bytes with a StorageError where there is no room for them.
 
+        So many of them as ``here`` says are on the disk already, and count for the quota alone.
         Above the soft quota it only warns, on the logger of this module.
         """
-        if reason := self._refusal(needed):
+        if reason := self._refusal(needed, here):
             raise StorageError(reason, hint=_HINT)
         soft = self._config.read().quota_soft
         if soft is not None and (used := self.used() + needed) > soft:
@@ -46,13 +47,13 @@ class Space:
                 f"{soft:,}",
             )
 
-    def has(self, needed: int) -> bool:
+    def has(self, needed: int, here: int = 0) -> bool:
         """Tell whether there is room, and warn of nothing."""
-        return self._refusal(needed) is None
+        return self._refusal(needed, here) is None
 
-    def _refusal(self, needed: int) -> str | None:
+    def _refusal(self, needed: int, here: int) -> str | None:
         free = self._io.free(self._layout.home)
-        if needed > free:
+        if needed - here > free:
             place = self._layout.home
             return f"{needed:,} bytes are to be written and {free:,} are free at {place}"
         hard = self._config.read().quota_hard

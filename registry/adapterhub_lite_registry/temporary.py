@@ -48,9 +48,10 @@ class Workspace:
         return path
 
     def discard(self, path: str) -> None:
-        """Remove one path before the end."""
-        remove_tree(self._io, path)
-        self._paths.remove(path)
+        """Remove one path before the end, if it is of this workspace."""
+        if path in self._paths:
+            remove_tree(self._io, path)
+            self._paths.remove(path)
 
 
 def sweep(io: FileIO, folder: str, *, dry_run: bool = False) -> Tally:

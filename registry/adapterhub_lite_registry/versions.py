@@ -39,10 +39,14 @@ class VersionReader:
         InvalidNameError if it breaks the grammar, NotFoundError if there is no such version,
         IntegrityError if what is stored is damaged.
         """
+        return self.load(self.find(text))
+
+    def find(self, text: str) -> Ref:
+        """Return the version that a reference means, nothing of it read; raises as resolve."""
         wanted = parse_reference(text)
         if wanted.number is not None:
-            return self.load(self._refs.live(wanted.name, wanted.number))
-        return self.load(self._find(wanted))
+            return self._refs.live(wanted.name, wanted.number)
+        return self._find(wanted)
 
     def locate(self, text: str) -> tuple[str, int]:
         """Return name and number without reading more of the version; raises as resolve."""

@@ -11,7 +11,7 @@ import pytest
 import torch
 import transformers
 from numpy.testing import assert_allclose
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 
 import adapterhub_lite
 from adapterhub_lite.testing import write_tiny_model
@@ -45,9 +45,11 @@ def source(classifier: Path, tmp_path: Path) -> Path:
     return tmp_path / "source"
 
 
-def by_transformers(folder: Path) -> Any:
+def by_transformers(folder: Path, dtype: torch.dtype | None = None) -> Any:
     with quiet_transformers():
-        model = transformers.AutoModelForSequenceClassification.from_pretrained(folder).eval()
+        model = transformers.AutoModelForSequenceClassification.from_pretrained(
+            folder, dtype=dtype
+        ).eval()
         tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
     with torch.no_grad():
         batch = tokenizer(TEXTS, padding=True, return_tensors="pt")
@@ -80,6 +82,32 @@ def test_the_probabilities_are_transformers_own(
     told = json.loads(done.out)
     assert (told["format"], told["labels"]) == ("hf", list(LABELS))
     assert_allclose(adapterhub_lite.load("a").predict_proba(TEXTS), expected, atol=1e-6)
+
+
+def test_weights_of_16_bits_stay_as_they_are(ahl: Ahl, source: Path) -> None:
+    weights = source / "model.safetensors"
+    halved = {name: tensor.bfloat16() for name, tensor in load_file(weights).items()}
+    save_file(halved, weights, metadata={"format": "pt"})
+    assert ahl("import", source, "--name", "a").code == 0
+    folder = Path(ahl("path", "a").out.strip())
+    assert (folder / "model.safetensors").read_bytes() == weights.read_bytes()
+    answers = adapterhub_lite.load("a").predict_proba(TEXTS)
+    assert_allclose(answers, by_transformers(source, torch.float32), atol=1e-6)
+
+
+def test_a_model_that_16_bits_cannot_compute_is_asked_in_32(ahl: Ahl, source: Path) -> None:
+    """A Fourier transform of bfloat16 does not exist on a processor."""
+    config = transformers.FNetConfig(
+        vocab_size=2000, hidden_size=32, num_hidden_layers=2, intermediate_size=64,
+        max_position_embeddings=64, pad_token_id=0, num_labels=3,
+    )  # fmt: skip
+    model = transformers.FNetForSequenceClassification(config).bfloat16()
+    with pytest.raises(RuntimeError):
+        model(torch.ones(1, 4, dtype=torch.long))
+    with quiet_transformers():
+        model.save_pretrained(source)
+    done = ahl("import", source, "--name", "a")
+    assert done.code == 0, done.err
 
 
 def test_a_pickle_is_refused_unless_asked_for(ahl: Ahl, source: Path) -> None:

@@ -24,8 +24,8 @@ from safetensors.numpy import save
 from adapterhub_lite.architecture import read_header
 from adapterhub_lite.deployment.archives import unpacked
 from adapterhub_lite.deployment.untrusted import check_header
+from adapterhub_lite.deployment.weights import with_checked_header
 from adapterhub_lite.errors import AdapterHubError, InvalidManifestError
-from adapterhub_lite.remotes.headers import with_checked_header
 from adapterhub_lite.streaming.headers import read_file_header
 from adapterhub_lite_registry import FileEntry, Manifest, codec, parse_manifest
 from adapterhub_lite_registry.names import (

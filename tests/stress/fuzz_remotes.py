@@ -3,6 +3,7 @@
 import io
 import json
 import random
+import shutil
 import tarfile
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping
@@ -15,7 +16,7 @@ from typing import Any, cast
 import rfc8785
 
 from adapterhub_lite.errors import AdapterHubError, NotFoundError
-from adapterhub_lite.plugins import load_catalogue
+from adapterhub_lite.plugins import get_catalogue
 from adapterhub_lite.remotes import pull_version
 from adapterhub_lite.remotes.finding import find_version
 from adapterhub_lite.remotes.pull import pull_found
@@ -41,7 +42,7 @@ FILES: Mapping[str, bytes] = {
     "adapter_config.json": b'{"r": 8}',
     "tokenizer/vocab.txt": b"one\ntwo\n",
 }
-CHECKED_EACH = 2_000
+CHECKED_EACH = 1_000
 LISTED = b'{"name":"acme/support","tags":["1","prod"]}'
 Members = list[tuple[str, bytes]]
 
@@ -128,7 +129,10 @@ def make_bundle(rng: random.Random) -> bytes:
 
 
 class Taken:
-    """A registry into which all is pulled: whatever comes in has to be whole."""
+    """A registry into which all is pulled: whatever comes in has to be whole.
+
+    It is begun anew now and then, since each pull looks at all versions of its name.
+    """
 
     def __init__(self, place: Path) -> None:
         self.registry = Registry.open(place / "registry")
@@ -143,12 +147,15 @@ class Taken:
             found = self.registry.read_file(version, entry.path)
             assert (hex_of(found), len(found)) == (entry.sha256, entry.size)
         self.pulls += 1
-        if self.pulls % CHECKED_EACH == 1:
+        if self.pulls % CHECKED_EACH in (1, 0):
             assert self.registry.fsck(read_data=True).problems == ()
+        if self.pulls % CHECKED_EACH == 0:
+            shutil.rmtree(self.registry.home)
+            self.registry = Registry.open(self.registry.home)
 
 
 def prepare_bundle(place: Path) -> Attempt:
-    catalogue, taken = load_catalogue(first_party_only=True), Taken(place)
+    catalogue, taken = get_catalogue(first_party_only=True), Taken(place)
 
     def attempt(data: bytes, work: Path) -> None:
         file = work / "bundle.tar"

@@ -30,6 +30,19 @@ def test_an_alias_moves_and_is_remembered(registry, publish):
     assert moves(registry)[2] == ("next", None, 3)
 
 
+def test_what_a_reference_means_is_told_without_reading_the_version(registry, publish):
+    first = publish(alias="prod")
+    publish()
+    manifest = registry.resolve("support@2").digest
+    for ref in ("support", "support@1", "support@prod", f"support@{first.digest}"):
+        assert registry.locate(ref) == str(registry.resolve(ref))
+    registry.remove("support@2")
+    assert registry.locate("support") == "support@1"
+    for ref in ("support@2", "support@3", "support@next", f"support@{manifest}", "other"):
+        with pytest.raises(NotFoundError):
+            registry.locate(ref)
+
+
 def test_a_move_to_the_same_place_is_none(registry, publish):
     publish(alias="prod")
     registry.set_alias("support", "prod", 1)

@@ -69,6 +69,48 @@ def test_files_may_come_from_paths_bytes_and_sources(registry, tmp_path):
     assert [entry.role for entry in version.manifest.files] == ["weights", "notes", "tokenizer"]
 
 
+def test_a_file_that_is_given_over_becomes_the_stored_one(registry, tmp_path):
+    sha256 = hashlib.sha256(b"weights").hexdigest()
+    blob = registry.home / "blobs" / "sha256" / sha256[:2] / sha256
+    with registry.scratch() as folder:
+        made = folder / "made.safetensors"
+        made.write_bytes(b"weights")
+        inode = made.stat().st_ino
+        given = Source(made, role="weights", sha256=sha256)
+        registry.publish("support", {"model.safetensors": given}, DRAFT)
+        assert blob.stat().st_ino == inode
+        again = folder / "again"
+        again.write_bytes(b"weights")
+        registry.publish("support", {"model.safetensors": Source(again, sha256=sha256)}, DRAFT)
+        assert blob.stat().st_ino == inode
+    assert list((registry.home / "tmp").iterdir()) == []
+    assert registry.read_file(registry.resolve("support"), "model.safetensors") == b"weights"
+    assert registry.fsck(read_data=True).problems == ()
+
+
+def test_a_file_that_is_given_over_takes_the_place_of_a_damaged_one(registry, publish):
+    publish(files={"model.safetensors": b"weights"})
+    sha256 = hashlib.sha256(b"weights").hexdigest()
+    blob = registry.home / "blobs" / "sha256" / sha256[:2] / sha256
+    blob.chmod(0o644)
+    blob.write_bytes(b"damaged")
+    with registry.scratch() as folder:
+        (folder / "a").write_bytes(b"weights")
+        registry.publish("support", {"a": Source(folder / "a", sha256=sha256)}, DRAFT)
+    assert registry.fsck(read_data=True).problems == ()
+
+
+def test_only_a_plain_file_of_a_scratch_folder_can_be_given_over(registry, tmp_path):
+    outside = tmp_path / "outside"
+    outside.write_bytes(b"1")
+    with registry.scratch() as folder:
+        (folder / "link").symlink_to(outside)
+        for path in (outside, folder / "link"):
+            with pytest.raises(InvalidManifestError, match="no regular file of a scratch folder"):
+                registry.publish("support", {"a": Source(path, sha256="0" * 64)}, DRAFT)
+    assert registry.names() == []
+
+
 def test_the_same_bytes_are_stored_once(registry, publish):
     publish()
     publish("other")

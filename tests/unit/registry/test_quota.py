@@ -1,10 +1,17 @@
 """Room is looked for before a byte is written."""
 
+import hashlib
 import logging
 
 import pytest
 
-from adapterhub_lite_registry import Config, IntegrityError, StorageError
+from adapterhub_lite_registry import (
+    Config,
+    IntegrityError,
+    ManifestDraft,
+    Source,
+    StorageError,
+)
 
 
 def test_above_the_hard_quota_nothing_is_written(registry, publish, tmp_path):
@@ -53,6 +60,24 @@ def test_more_than_the_disk_has_is_refused_before_writing(registry, publish, mon
         publish(files={"a.json": b"x" * 11})
     assert not list(registry.home.glob("tmp/*"))
     publish(files={"a.json": b"x" * 10})
+
+
+def test_what_is_given_over_lies_on_the_disk_already_and_counts_for_the_quota(
+    registry, monkeypatch
+):
+    sha256 = hashlib.sha256(b"x" * 11).hexdigest()
+    monkeypatch.setattr(registry._io, "free", lambda path: 10)
+    with registry.scratch() as folder:
+        (folder / "a").write_bytes(b"x" * 11)
+        given = {"a": Source(folder / "a", sha256=sha256)}
+        draft = ManifestDraft(kind="adapter")
+        registry.configure(Config(quota_hard=10))
+        with pytest.raises(StorageError, match="quota of 10"):
+            registry.publish("support", given, draft)
+        registry.configure(Config(quota_hard=11))
+        with pytest.raises(StorageError, match="are free"):
+            registry.publish("support", {**given, "b": b"y" * 11}, draft)
+        registry.publish("support", given, draft)
 
 
 def test_settings_stay_and_rubbish_is_refused(registry, publish):

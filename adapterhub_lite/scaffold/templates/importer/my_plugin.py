@@ -43,14 +43,14 @@ class MyImporter:
 
         Raises BaseModelError for what is absent, a link out of the folder, or too large.
         """
-        from adapterhub_lite.deployment.untrusted import MIB, check_header, copy_file
+        from adapterhub_lite.deployment.untrusted import MIB, copy_file
+        from adapterhub_lite.deployment.weights import copy_weights
         from adapterhub_lite.inference.artifact import ArtifactInfo, write_artifact_info
         from adapterhub_lite.specs import Head
 
         for name in ("config.json", "tokenizer.json", "tokenizer_config.json"):
             copy_file(source, name, 64 * MIB, destination)
-        copy_file(source, "model.safetensors", 64 * 1024 * MIB, destination)
-        check_header(destination / "model.safetensors", str(source))
+        copy_weights(source, "model.safetensors", 64 * 1024 * MIB, destination)
         spec = options.find_objective(None)
         info = ArtifactInfo(
             task=spec.task,

@@ -8,17 +8,23 @@ import json
 import struct
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Final
 
 from adapterhub_lite.errors import BaseModelError
 
-EXPONENTS: Final = {
+BITS: Final = {
     "F64": (8, 0x7FF0_0000_0000_0000),
     "F32": (4, 0x7F80_0000),
     "F16": (2, 0x7C00),
     "BF16": (2, 0x7F80),
+    "F8_E5M2": (1, 0x7C),
+    "F8_E4M3": (1, 0x7F),
 }
-"""The dtypes with numbers that are not finite: bytes of a number, and the bits of its exponent."""
+"""The dtypes with numbers that are not finite: bytes of a number, and the bits that tell.
+
+They are those of the exponent; E4M3 has no infinity, and its NaN has all bits set.
+"""
 BLOCK: Final = 1 << 20
 """So many bytes are looked at together."""
 
@@ -31,7 +37,7 @@ class _Span:
     end: int
     name: str
     width: int
-    exponent: int
+    bits: int
 
 
 def with_finite_numbers(chunks: Iterable[bytes], name: str, where: str) -> Iterator[bytes]:
@@ -44,12 +50,29 @@ def with_finite_numbers(chunks: Iterable[bytes], name: str, where: str) -> Itera
     for chunk in chunks:
         scan = scan or _Scan(chunk)
         if (tensor := scan.first_fault(chunk)) is not None:
-            raise BaseModelError(
-                f"{name} of {where} has a number that is not finite, in {tensor!r}",
-                ref=where,
-                hint="such weights answer with nonsense; ask who made them",
-            )
+            raise not_finite(name, where, tensor)
         yield chunk
+
+
+def not_finite(name: str, where: str, tensor: str) -> BaseModelError:
+    """Return the error for a file of that name with such a number in a tensor."""
+    return BaseModelError(
+        f"{name} of {where} has a number that is not finite, in {tensor!r}",
+        ref=where,
+        hint="such weights answer with nonsense; ask who made them",
+    )
+
+
+def first_fault(file: Path) -> str | None:
+    """Return the first tensor of a file with a number that is not finite; its header is right."""
+    with file.open("rb") as stream:
+        (length,) = struct.unpack("<Q", stream.read(8))
+        stream.seek(0)
+        head = stream.read(8 + length)
+        scan = _Scan(head)
+        scan.first_fault(head)
+        blocks = iter(lambda: stream.read(BLOCK), b"")
+        return next((tensor for block in blocks if (tensor := scan.first_fault(block))), None)
 
 
 class _Scan:
@@ -72,11 +95,13 @@ class _Scan:
         self._place = end
         while self._spans and self._spans[-1].begin < end:
             span = self._spans[-1]
-            part = self._rest + chunk[max(span.begin - start, 0) : span.end - start]
+            part = memoryview(chunk)[max(span.begin - start, 0) : span.end - start]
+            if self._rest:
+                part = memoryview(self._rest + part)
             whole = len(part) // span.width * span.width
-            if _has_fault(part, whole, span):
+            if _has_fault(part[:whole], span):
                 return span.name
-            self._rest = part[whole:]
+            self._rest = bytes(part[whole:])
             if span.end > end:
                 return None
             self._spans.pop()
@@ -84,19 +109,19 @@ class _Scan:
 
 
 def _span(name: str, entry: dict[str, Any], data: int) -> _Span | None:
-    if entry["dtype"] not in EXPONENTS:
+    if entry["dtype"] not in BITS:
         return None
     begin, end = entry["data_offsets"]
-    return _Span(data + begin, data + end, name, *EXPONENTS[entry["dtype"]])
+    return _Span(data + begin, data + end, name, *BITS[entry["dtype"]])
 
 
-def _has_fault(part: bytes, size: int, span: _Span) -> bool:
+def _has_fault(part: memoryview, span: _Span) -> bool:
     import numpy as np
 
-    exponent = np.array(span.exponent, dtype=f"<u{span.width}")
-    for start in range(0, size, BLOCK):
-        count = min(BLOCK, size - start) // span.width
-        numbers = np.frombuffer(part, exponent.dtype, count, start)
-        if bool(((numbers & exponent) == exponent).any()):
-            return True
-    return False
+    bits = np.array(span.bits, dtype=f"<u{span.width}")
+    numbers = np.frombuffer(part, bits.dtype)
+    step = BLOCK // span.width
+    return any(
+        (numbers[start : start + step] & bits).max() == bits
+        for start in range(0, len(numbers), step)
+    )
