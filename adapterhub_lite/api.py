@@ -214,7 +214,8 @@ def run_compose(
 ) -> "ComposeResult":
     """Compose as planned, into the folder ``out`` or as a version of the recipe's name.
 
-    Raises SelfTestError when the result does not answer as it has to, StorageError.
+    Raises SelfTestError when the result does not answer as it has to, TrainingError where it learns
+    from numbers that are not finite, StorageError.
     """
     from adapterhub_lite.composition.run import run_plan
 

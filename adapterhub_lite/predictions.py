@@ -138,6 +138,24 @@ class Generated:
 
 
 @dataclass(frozen=True, slots=True)
+class Several:
+    """What each of several members answers the same input, by the members' names."""
+
+    input: Any
+    answers: Mapping[str, Prediction]
+
+    def record(self) -> dict[str, Any]:
+        """Return the input, and each member's record as it gives it alone."""
+        asked = list(self.input) if isinstance(self.input, tuple) else self.input
+        answers = {name: answer.record() for name, answer in self.answers.items()}
+        return {"input": asked, "answers": answers}
+
+    def summary(self) -> str:
+        """Return every member's answer in a few words."""
+        return "; ".join(f"{name}: {answer.summary()}" for name, answer in self.answers.items())
+
+
+@dataclass(frozen=True, slots=True)
 class Embedded:
     """A text's embedding, of unit length; ``read`` counts its tokens."""
 

@@ -1,5 +1,6 @@
 """Ask a model the same twice: before and after something that must not change its answers."""
 
+from collections.abc import Mapping
 from typing import Any, Final
 
 import torch
@@ -8,21 +9,28 @@ TOKENS: Final = 8
 
 
 @torch.no_grad()
-def answers(model: Any) -> torch.Tensor:
-    """Return a model's outputs for a few fixed random tokens, in 32-bit floating point."""
-    config = model.config
+def answers(model: Any, inputs: Mapping[str, torch.Tensor] | None = None) -> torch.Tensor:
+    """Return a model's outputs, in 32-bit floating point, for inputs by their names.
+
+    Without any it is asked a few fixed random tokens.
+    """
+    asked = _drawn(model.config) if inputs is None else inputs
+    device = next(model.parameters()).device
+    output: torch.Tensor = model(**{name: value.to(device) for name, value in asked.items()})[0]
+    return output.float().cpu()
+
+
+def _drawn(config: Any) -> dict[str, torch.Tensor]:
     generator = torch.Generator().manual_seed(0)
     tokens = torch.randint(0, config.vocab_size, (2, TOKENS), generator=generator)
     if isinstance(end := getattr(config, "eos_token_id", None), int):
         # some encoder-decoders read the sentence off its end token, and want exactly one
         tokens[tokens == end] = (end + 1) % config.vocab_size
         tokens[:, -1] = end
-    tokens = tokens.to(next(model.parameters()).device)
     inputs = {"input_ids": tokens, "attention_mask": torch.ones_like(tokens)}
     if config.is_encoder_decoder:
         inputs["decoder_input_ids"] = tokens
-    output: torch.Tensor = model(**inputs)[0]
-    return output.float().cpu()
+    return inputs
 
 
 def difference(first: torch.Tensor, second: torch.Tensor) -> float:

@@ -5,11 +5,12 @@ where the code is and is imported only when it is used. Capabilities are declare
 the core enforces them before anything is loaded.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final, Literal, get_args
+from pathlib import Path
+from typing import Annotated, Any, Final, Literal, Self, get_args
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, PlainSerializer, PlainValidator, WithJsonSchema
 
 Task = Literal[
     "text-classification",
@@ -21,6 +22,9 @@ Task = Literal[
     "sentence-similarity",
 ]
 """What a trained model does, by the hub's names (``text-regression`` is ours)."""
+
+Answered = Task | Literal["several-answers"]
+"""What a version does: a task, or a composition's members answer each input, each by its own."""
 
 Family = Literal["encoder", "decoder", "encoder-decoder"]
 
@@ -54,6 +58,8 @@ Capability = Literal[
     "several-active",
     "mixed-batch",
     "shared-pass",
+    "per-token",
+    "fusible",
     "disable",
 ]
 
@@ -87,6 +93,8 @@ CAPABILITIES: Final[Mapping[Capability, str]] = {
     "several-active": "several of its kind can be active together",
     "mixed-batch": "rows of one batch can use different adapters",
     "shared-pass": "adapters on one base answer a batch together, in one pass over it",
+    "per-token": "tokens of one input can pass through different adapters",
+    "fusible": "what several of its kind add to a layer can be weighed there, token by token",
     "disable": "can be switched off to give the base back",
 }
 """What a method may declare that it can do; the core refuses what is not declared."""
@@ -116,6 +124,43 @@ MERGE_CAPABILITIES: Final[Mapping[MergeCapability, str]] = {
 """What a merge strategy may declare of itself; the core plans by it."""
 
 
+@dataclass(frozen=True, slots=True)
+class Adapter:
+    """A trained adapter that a method's parameters name, by a registry reference or a folder.
+
+    A plan finds it, and holds it against the recipe's base, before the method sees the parameters.
+    Until then there is only ``ref``, as the recipe has it; afterwards a reference is pinned
+    ("topics@prod" is "topics@3"), ``folder`` has the files, ``digest`` is the version's (empty for
+    a folder that is none), and ``method`` names the method that the adapter was trained with.
+    """
+
+    ref: str
+    folder: Path = Path()
+    digest: str = ""
+    method: str = ""
+
+
+def _named(value: object) -> Adapter:
+    if isinstance(value, Adapter):
+        return value
+    if not isinstance(value, str) or not value:
+        raise ValueError("should be a registry reference, or the folder of an adapter")
+    return Adapter(value)
+
+
+AdapterRef = Annotated[
+    Adapter,
+    PlainValidator(_named),
+    PlainSerializer(lambda adapter: adapter.ref, return_type=str),
+    WithJsonSchema({"type": "string", "minLength": 1}),
+]
+"""The type of a method's parameter that names an adapter on the recipe's base.
+
+In recipes, and wherever parameters are written down, it is the reference alone. A version that was
+trained upon adapters has them for parents.
+"""
+
+
 class Params(BaseModel):
     """Base of every params model: unknown keys are errors, every field has a help text."""
 
@@ -130,6 +175,22 @@ class Params(BaseModel):
         (``adapterhub_target_modules``); what nobody knows stays open, and the method decides.
         """
         return {}
+
+    def named_adapters(self) -> tuple[Adapter, ...]:
+        """Return the adapters that fields of the type :data:`AdapterRef`, or lists of it, name."""
+        values = (value for _, value in self)
+        listed = (value if isinstance(value, list) else [value] for value in values)
+        return tuple(one for some in listed for one in some if isinstance(one, Adapter))
+
+    def with_adapters(self, find: Callable[[Adapter], Adapter]) -> Self:
+        """Return these parameters with ``find`` of each adapter that they name in its place."""
+
+        def found(value: Any) -> Any:
+            if isinstance(value, list):
+                return [found(one) for one in value]
+            return find(value) if isinstance(value, Adapter) else value
+
+        return self.model_copy(update={name: found(value) for name, value in self})
 
 
 class NoParams(Params):
@@ -162,7 +223,10 @@ class MethodSpec(Spec):
     ``families`` and ``heads``: what it can be attached to; ``refusals`` says of other heads why
     not. ``needs_base``: what it saves is no
     whole model, but an adapter that is loaded onto the base it was trained on. ``learning_rate``:
-    the peak rate that an objective takes when the recipe gives none.
+    the peak rate that an objective takes when the recipe gives none. ``upon``: it is trained upon
+    adapters that its params name (:data:`AdapterRef`), and this is what their methods have to
+    declare; its class is then called with a function that returns the implementation of such a
+    method by its name.
     """
 
     params: type[Params] = NoParams
@@ -172,6 +236,7 @@ class MethodSpec(Spec):
     refusals: Mapping[HeadKind, str] = field(default_factory=dict)
     needs_base: bool = True
     learning_rate: float = 5e-5
+    upon: Capability | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -274,6 +339,9 @@ class CompositionSpec(Spec):
     all of them active, or *answers* of members that are asked alone. ``params`` are the
     composition's, ``member_params`` each member's own. ``members``: how many it takes, at least
     and at most (0: any number). ``needs``: what the method of every member has to declare.
+    ``asks_all``: of answers, that every member answers each input, so that none is the default.
+    ``learns``: of answers, that it learns from examples when it is made; the implementation is a
+    :class:`~adapterhub_lite.protocols.LearningComposition`.
     """
 
     result: Literal["adapter", "model", "answers"]
@@ -281,6 +349,8 @@ class CompositionSpec(Spec):
     member_params: type[Params] = NoParams
     members: tuple[int, int] = (2, 0)
     needs: frozenset[Capability] = frozenset()
+    asks_all: bool = False
+    learns: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -368,11 +438,13 @@ class ConformanceCase:
     ``params`` stand in for defaults that do not suit a model of 32 numbers a token. Kinds without
     parameters have there what they are tried on: a reader or importer ``example``, an exporter
     ``recipe``, a remote ``address``; a composition has its ``members`` beside its own. The modules
-    of their checks tell more. Of
-    ``expected_failures`` each names a check that cannot pass, and says why.
+    of their checks tell more. ``adapters`` are those that a method's params name: for each name the
+    method that the kit makes it with, as a recipe writes that. Of ``expected_failures`` each names
+    a check that cannot pass, and says why.
     """
 
     kind: str
     name: str
     params: Mapping[str, Any] = field(default_factory=dict)
+    adapters: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     expected_failures: Mapping[str, str] = field(default_factory=dict)

@@ -3,10 +3,11 @@
     python benchmarks/serving_http.py [--part overhead|batching|load] [--seconds 300]
 
 Servers are processes of their own on loopback, asked from this one. `overhead` asks a model that
-does nothing, beside a bare FastAPI route with the same schema. `batching` asks a MiniLM-sized
-encoder with eight LoRAs, with batches of one and of 32, and at half of the latter's load looks at
-latencies. `load` holds each answer against the one that the same version gives alone, and looks at
-the memory.
+does nothing, beside a bare FastAPI route with the same schema: a plain function, which FastAPI runs
+on a thread since a model blocks, and one in the event loop, which asks nobody. `batching` asks a
+MiniLM-sized encoder with eight LoRAs, with batches of one and of 32, and at half of the latter's
+load looks at latencies. `load` holds each answer against the one that the same version gives alone,
+and looks at the memory.
 """
 
 import argparse
@@ -23,15 +24,22 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import psutil
 
+from adapterhub_lite.serving.limits import Limits
+
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
 ADAPTERS = 8
+WAIT = 0.005
+"""Seconds that a batch waits for more inputs: clients that were answered together ask again."""
+IDLE = 3.0
+"""Seconds after which a connection is opened anew; uvicorn closes an idle one after 5."""
 SIZES = {
     "hidden_size": 384,
     "num_hidden_layers": 6,
@@ -42,8 +50,8 @@ WORDS = ("the", "apple", "is", "sweet", "my", "heavy", "drill", "was", "rusty", 
 LABELS = {"lost": 0.75, "late": 0.25}
 
 
-def serve_bare(port: int) -> None:
-    """Answer the same by FastAPI alone."""
+def serve_bare(port: int, *, in_loop: bool) -> None:
+    """Answer the same by FastAPI alone, in its event loop or on a thread."""
     import uvicorn
     from fastapi import FastAPI
 
@@ -52,14 +60,16 @@ def serve_bare(port: int) -> None:
 
     app = FastAPI()
 
-    # A model blocks, so a route that asks one is a plain function, which FastAPI runs on a thread.
-    @app.post("/v1/classify")
-    def classify(asked: ClassifyRequest) -> ClassifyResponse:
+    def blocking(asked: ClassifyRequest) -> ClassifyResponse:
         one = Classification(
             index=0, label="lost", labels=["lost"], score=0.75, probabilities=LABELS
         )
         return ClassifyResponse(model=asked.model, data=[one])
 
+    async def looping(asked: ClassifyRequest) -> ClassifyResponse:
+        return blocking(asked)
+
+    app.post("/v1/classify")(looping if in_loop else blocking)
     uvicorn.run(app, port=port, http="h11", loop="asyncio", access_log=False, log_level="warning")
 
 
@@ -83,7 +93,7 @@ def serve_nothing(port: int) -> None:
         def loaded(self) -> dict[str, int]:
             return {}
 
-    _run(Noop(), registry, ["noop"], port, 32)
+    _run(Noop(), registry, ["noop"], port, Limits())
 
 
 def serve_adapters(port: int, home: str, batch: int) -> None:
@@ -99,26 +109,25 @@ def serve_adapters(port: int, home: str, batch: int) -> None:
     fleet = Fleet(registry, get_catalogue())
     for name in registry.names():
         fleet.predictor(name)
-    _run(fleet, registry, registry.names(), port, batch)
+    limits = Limits(batch=batch, queue=10_000, requests=1000, max_wait=WAIT)
+    _run(fleet, registry, registry.names(), port, limits)
 
 
-def _run(fleet: Any, registry: Any, names: list[str], port: int, batch: int) -> None:
+def _run(fleet: Any, registry: Any, names: list[str], port: int, limits: Limits) -> None:
     from adapterhub_lite.serving.journal import log_as_json
 
     with Path(os.devnull).open("w") as nowhere, contextlib.redirect_stderr(nowhere):
         log_as_json()
-        _answer(fleet, registry, names, port, batch)
+        _answer(fleet, registry, names, port, limits)
 
 
-def _answer(fleet: Any, registry: Any, names: list[str], port: int, batch: int) -> None:
+def _answer(fleet: Any, registry: Any, names: list[str], port: int, limits: Limits) -> None:
     from adapterhub_lite.serving.access import Access
     from adapterhub_lite.serving.app import Application
-    from adapterhub_lite.serving.limits import Limits
     from adapterhub_lite.serving.listening import listen
     from adapterhub_lite.serving.served import Served
     from adapterhub_lite.serving.server import run_worker
 
-    limits = Limits(batch=batch, queue=10_000, requests=1000)
     access = Access(None, "127.0.0.1")
     application = Application(fleet, Served(fleet, registry, names), access=access, limits=limits)
     run_worker(application, limits, listen("127.0.0.1", port))
@@ -168,43 +177,55 @@ def server(target: Callable[..., None], *args: Any) -> Iterator[Server]:
 
 
 class Client:
-    """A connection that stays open."""
+    """A connection that stays open, unless it is idle for so long that the server closes it."""
 
     def __init__(self, port: int) -> None:
         self.connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
+        self.used = time.monotonic()
+        self._connect()
+
+    def _connect(self) -> None:
+        self.connection.close()
         self.connection.connect()
         self.connection.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
     def ask(self, model: str, text: str) -> tuple[int, Any, float]:
         """Return status, answer and seconds."""
         body = json.dumps({"model": model, "input": text})
+        if time.monotonic() - self.used > IDLE:
+            self._connect()
         begun = time.perf_counter()
         self.connection.request("POST", "/v1/classify", body, {"content-type": "application/json"})
         response = self.connection.getresponse()
         data = response.read()
+        self.used = time.monotonic()
         return response.status, json.loads(data), time.perf_counter() - begun
 
 
 def overhead(rounds: int = 10, each: int = 150) -> None:
     """Print a request's CPU and latency beside bare FastAPI's, in turns."""
-    with server(serve_bare) as bare, server(serve_nothing) as ours:
-        cpu, seconds = [0.0, 0.0], [[], []]  # type: tuple[list[float], list[list[float]]]
+    with contextlib.ExitStack() as stack:
+        ways: dict[str, Callable[..., None]] = {
+            "ours": serve_nothing,
+            "FastAPI, on a thread": partial(serve_bare, in_loop=False),
+            "FastAPI, in the loop": partial(serve_bare, in_loop=True),
+        }
+        servers = {name: stack.enter_context(server(way)) for name, way in ways.items()}
+        cpu: dict[str, float] = dict.fromkeys(ways, 0.0)
+        seconds: dict[str, list[float]] = {name: [] for name in ways}
         for turn in range(rounds + 1):
-            for number, one in enumerate((bare, ours)):
+            for name, one in servers.items():
                 client, before = Client(one.port), one.cpu()
                 taken = [client.ask("noop", "my parcel")[2] for _ in range(each)]
                 if turn:  # the first warms up
-                    cpu[number] += one.cpu() - before
-                    seconds[number] += taken
-        per = [value / (rounds * each) * 1e6 for value in cpu]
-        median = [statistics.median(values) * 1e6 for values in seconds]
-        print(
-            f"CPU a request      bare {per[0]:.0f} µs, ours {per[1]:.0f} µs: {per[1] / per[0]:.2f}×"
-        )
-        print(
-            f"median of latency  bare {median[0]:.0f} µs, ours {median[1]:.0f} µs: "
-            f"{median[1] / median[0]:.2f}×"
-        )
+                    cpu[name] += (one.cpu() - before) / (rounds * each) * 1e6
+                    seconds[name] += taken
+        median = {name: statistics.median(values) * 1e6 for name, values in seconds.items()}
+        for name in ways:
+            print(
+                f"{name:20}  CPU {cpu[name]:5.0f} µs (ours {cpu['ours'] / cpu[name]:.2f}×), "
+                f"median {median[name]:5.0f} µs (ours {median['ours'] / median[name]:.2f}×)"
+            )
 
 
 def publish_adapters(home: Path, sizes: dict[str, int]) -> None:
@@ -255,31 +276,31 @@ def hammer(
     return found
 
 
-def batching(seconds: float) -> None:
-    """Print requests per CPU second with batches of one and of 32, and latencies at half load."""
-    with tempfile.TemporaryDirectory() as place:
+def batching(seconds: float, rounds: int = 4) -> None:
+    """Print requests per CPU second with batches of one and of 32, in turns; then at half load."""
+    with contextlib.ExitStack() as stack:
+        place = stack.enter_context(tempfile.TemporaryDirectory())
         publish_adapters(Path(place), SIZES)
-        rates = {}
-        for batch in (1, 32):
-            with server(serve_adapters, place, batch) as running:
-                hammer(running.port, 32, 2)
-                before, begun = running.cpu(), time.monotonic()
-                done = len(hammer(running.port, 32, seconds))
-                wall = time.monotonic() - begun
-                rates[batch] = done / (running.cpu() - before)
-                print(
-                    f"batch {batch:2}  {rates[batch]:.0f} requests a CPU second, "
-                    f"{done / wall:.0f} a second"
-                )
-                if batch == 32:
-                    pause = 2 * 32 * wall / done
-                    taken = sorted(row[-1] for row in hammer(running.port, 32, seconds, pause))
-                    rate = len(taken) / seconds
-                    print(
-                        f"half load ({rate:.0f} a second)  median {_at(taken, 0.5):.0f} ms, "
-                        f"p99 {_at(taken, 0.99):.0f} ms; the deadline is 30000 ms"
-                    )
-        print(f"batching gains {rates[32] / rates[1]:.2f}×")
+        servers = {n: stack.enter_context(server(serve_adapters, place, n)) for n in (1, 32)}
+        done, cpu, wall = (dict.fromkeys(servers, 0.0) for _ in range(3))
+        for turn in range(rounds + 1):
+            for batch, one in servers.items():
+                before, begun = one.cpu(), time.monotonic()
+                found = hammer(one.port, 32, seconds / rounds if turn else 2)
+                if turn:  # the first warms up
+                    done[batch] += len(found)
+                    cpu[batch] += one.cpu() - before
+                    wall[batch] += time.monotonic() - begun
+        for n in servers:
+            per_second = f"{done[n] / cpu[n]:.0f} requests a CPU second, {done[n] / wall[n]:.0f}"
+            print(f"batch {n:2}  {per_second} a second")
+        print(f"batching gains {done[32] / cpu[32] / (done[1] / cpu[1]):.2f}×")
+        found = hammer(servers[32].port, 32, seconds, pause=2 * 32 * wall[32] / done[32])
+        taken = sorted(row[-1] for row in found)
+        print(
+            f"half load ({len(taken) / seconds:.0f} a second)  median {_at(taken, 0.5):.0f} ms, "
+            f"p99 {_at(taken, 0.99):.0f} ms; the deadline is 30000 ms"
+        )
 
 
 def _at(values: list[float], share: float) -> float:

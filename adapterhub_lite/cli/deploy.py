@@ -114,11 +114,12 @@ def _inputs(
         return None
     from adapterhub_lite.cli.predict_input import Given, read_given
     from adapterhub_lite.inference.artifact import read_artifact_info
+    from adapterhub_lite.inference.interface import interface_of
     from adapterhub_lite.inference.loading import resolve_artifact
 
     given = Given((), None, None, file, None, {}, None, None, "utf-8")
     info = read_artifact_info(resolve_artifact(ref, registry)[0])
-    return read_given(given, lambda: catalogue.objective(info.objective), catalogue).items
+    return read_given(given, lambda: interface_of(info, catalogue), catalogue).items
 
 
 def _show(done: "Deployment", verb: str, as_json: bool) -> None:

@@ -13,8 +13,9 @@ if TYPE_CHECKING:
     from adapterhub_lite.data.table import RowSet
     from adapterhub_lite.evaluation import Comparison, Evaluation
     from adapterhub_lite.inference.predictor import Predictor
+    from adapterhub_lite.protocols import Interface
     from adapterhub_lite.scoring import Scored
-    from adapterhub_lite.specs import ObjectiveSpec, Task
+    from adapterhub_lite.specs import Task
     from adapterhub_lite_registry import Registry
 
 
@@ -53,6 +54,11 @@ if TYPE_CHECKING:
 @click.option(
     "--metric", "metrics", metavar="NAME", multiple=True, help="Only this metric; may be repeated."
 )
+@click.option(
+    "--member",
+    metavar="NAME",
+    help="Score this member of a composition, or outer/inner; nothing is kept beside a version.",
+)
 @click.option("--no-record", is_flag=True, help="Do not keep the scores beside the version.")
 @click.option(
     "--device",
@@ -79,6 +85,7 @@ def evaluate(
     reader: str | None,
     encoding: str,
     metrics: tuple[str, ...],
+    member: str | None,
     no_record: bool,
     device: str,
     base: str | None,
@@ -93,6 +100,7 @@ def evaluate(
     \b
     ahl eval tickets@prod --data new-tickets.csv
     ahl eval tickets@3 tickets@4 --data new-tickets.csv --metric macro_f1
+    ahl eval a-and-b --member b --data new-tickets.csv
     """  # fmt: skip
     from adapterhub_lite.cli.eval_output import print_results, results_json
 
@@ -109,23 +117,24 @@ def evaluate(
         "encoding": encoding,
     }
     chosen = {name: value for name, value in section.items() if value}
-    loading = Loading(device, base, any_base)
+    loading = Loading(device, base, any_base, member)
     results = _score([ref, other] if other else [ref], chosen, metrics, loading)
     if as_json:
         results_json(results)
     else:
         print_results(results)
-    if not no_record:
+    if not no_record and member is None:
         _record(results)
 
 
 @dataclass(frozen=True, slots=True)
 class Loading:
-    """How versions are loaded."""
+    """How versions are loaded, and which member of them is asked."""
 
     device: str
     base: str | None
     any_base: bool
+    member: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,10 +176,11 @@ def _score(
 
     catalogue = get_catalogue(first_party_only=settings().no_plugins)
     registry = api.open_registry(settings().home)
-    objective = _common_objective(refs, registry, catalogue)
-    fitting_metrics(catalogue, objective.task, only=only)  # a wrong name is told before the work
+    interface = _common_interface(refs, registry, catalogue, loading.member)
+    task = _one_task(interface, refs[0])
+    fitting_metrics(catalogue, task, only=only)  # a wrong name is told before the work
     predictor = _load(refs[0], registry, catalogue, loading)
-    rows, notes = _read(section, objective, predictor.multi_label, catalogue)
+    rows, notes = _read(section, interface, predictor.multi_label, catalogue)
     done = [_evaluate(predictor, refs[0], rows, catalogue, only)]
     comparisons: tuple[Comparison, ...] = ()
     if len(refs) > 1:
@@ -180,31 +190,46 @@ def _score(
         names = [metric.name for metric in done[0].evaluation.metrics]
         comparisons = compare_metrics(done[0].scored, done[1].scored, names, catalogue)
     source = str(section["train"])
-    return Results(source, rows, objective.task, notes, tuple(done), comparisons, registry)
+    return Results(source, rows, task, notes, tuple(done), comparisons, registry)
 
 
-def _common_objective(
-    refs: Sequence[str], registry: "Registry", catalogue: "Catalogue"
-) -> "ObjectiveSpec":
-    """Return the first version's objective; CapabilityError if the other does another task."""
+def _common_interface(
+    refs: Sequence[str], registry: "Registry", catalogue: "Catalogue", member: str | None
+) -> "Interface":
+    """Return what the first version is asked; CapabilityError if the other does another task."""
     from adapterhub_lite.errors import CapabilityError
-    from adapterhub_lite.inference.artifact import read_info
+    from adapterhub_lite.inference.artifact import member_folder, read_info
+    from adapterhub_lite.inference.interface import interface_of
     from adapterhub_lite.inference.loading import resolve_artifact
     from adapterhub_lite.inference.origins import require_parts
 
-    found = [resolve_artifact(ref, registry) for ref in refs]
-    infos = [read_info(folder) for folder, _ in found]
-    tasks = [f"{name} does {info.task}" for info, (_, name) in zip(infos, found, strict=True)]
-    if len({info.task for info in infos}) > 1:
+    found = {}
+    for folder, name in (resolve_artifact(ref, registry) for ref in refs):
+        info = read_info(folder if member is None else member_folder(folder, member))
+        require_parts(info, name, catalogue, ["objective"])
+        found[name] = interface_of(info, catalogue)
+    if len({one.task for one in found.values()}) > 1:
+        tasks = [f"{name} does {one.task}" for name, one in found.items()]
         raise CapabilityError(" and ".join(tasks), hint="compare versions of one task")
-    require_parts(infos[0], found[0][1], catalogue, ["objective"])
-    return catalogue.objective(infos[0].objective)
+    return next(iter(found.values()))
+
+
+def _one_task(interface: "Interface", ref: str) -> "Task":
+    """Return the task to score; raises CapabilityError where every member answers by its own."""
+    from adapterhub_lite.errors import CapabilityError
+
+    if interface.task == "several-answers":
+        raise CapabilityError(
+            f"every member of {ref} gives an answer of its own, and rows have one truth",
+            hint=f"score one: --member NAME (its members: ahl show {ref})",
+        )
+    return interface.task
 
 
 def _load(ref: str, registry: "Registry", catalogue: "Catalogue", how: Loading) -> "Predictor":
     from adapterhub_lite import api
 
-    return api.load(
+    predictor = api.load(
         ref,
         registry=registry,
         catalogue=catalogue,
@@ -212,10 +237,11 @@ def _load(ref: str, registry: "Registry", catalogue: "Catalogue", how: Loading) 
         base=how.base,
         any_base=how.any_base,
     )
+    return predictor if how.member is None else predictor.member(how.member)
 
 
 def _read(
-    section: dict[str, Any], objective: "ObjectiveSpec", multi_label: bool, catalogue: "Catalogue"
+    section: dict[str, Any], interface: "Interface", multi_label: bool, catalogue: "Catalogue"
 ) -> "tuple[RowSet, tuple[str, ...]]":
     """Read the rows as the model takes them; those that nobody could answer are left out."""
     from adapterhub_lite.data.clean import UNUSABLE, clean
@@ -223,7 +249,7 @@ def _read(
     from adapterhub_lite.recipes import DataSection, validate
 
     chosen = validate(DataSection, {**section, "multi_label": multi_label}, where="data")
-    loaded = load(chosen, catalogue, rows=objective.rows, pairs=objective.pairs)
+    loaded = load(chosen, catalogue, rows=interface.rows, pairs=interface.pairs)
     cleaned = clean(loaded.train, UNUSABLE)
     left_out = (f"rows left out for {flaw}: {count}" for flaw, count in cleaned.removed.items())
     return cleaned.rows, (*loaded.notes, *left_out)

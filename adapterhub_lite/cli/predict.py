@@ -1,16 +1,23 @@
 """``ahl predict``: ask a trained version, from the line, a file or stdin."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from adapterhub_lite.cli.common import base_options, json_option, settings, shared_options
-from adapterhub_lite.cli.predict_input import Given, read_given, role_and_column
+from adapterhub_lite.cli.predict_input import (
+    Given,
+    members_named,
+    read_given,
+    role_and_column,
+)
 
 if TYPE_CHECKING:
     from adapterhub_lite.catalogue import Catalogue
-    from adapterhub_lite.specs import ObjectiveSpec
+    from adapterhub_lite.inference.predictor import Predictor
+    from adapterhub_lite.protocols import Interface
     from adapterhub_lite_registry import Registry
 
 FORMATS = ("table", "csv", "jsonl", "json")
@@ -42,7 +49,14 @@ FORMATS = ("table", "csv", "jsonl", "json")
     help="Write there; .csv, .jsonl and .json choose the format.",
 )
 @click.option("--format", "form", type=click.Choice(FORMATS), help="The format of the answer.")
-@click.option("--member", metavar="NAME", help="Ask this member of a composition alone.")
+@click.option(
+    "--member", metavar="NAME", help="Ask this member of a composition alone; or outer/inner."
+)
+@click.option(
+    "--member-column",
+    metavar="COLUMN",
+    help="The column of --file that names the member to answer each row.",
+)
 @click.option("--top", type=click.IntRange(min=1), help="How many probabilities to show.")
 @click.option(
     "--device",
@@ -69,6 +83,7 @@ def predict(
     output: Path | None,
     form: str | None,
     member: str | None,
+    member_column: str | None,
     top: int | None,
     device: str,
     base: str | None,
@@ -87,6 +102,7 @@ def predict(
     ahl predict entails "it rains" --second "it is wet"
     ahl predict reader "who came?" --context @report.txt
     ahl predict a-or-b --member b "my parcel never came"
+    ahl predict a-or-b --file rows.jsonl --member-column adapter
     """  # fmt: skip
     from adapterhub_lite import api
     from adapterhub_lite.cli.predict_output import render, write
@@ -101,16 +117,26 @@ def predict(
         raise click.UsageError("--top: a CSV has a column for every label")
     given = Given(texts, second, context, file, text, columns, rows_form, reader, encoding)
     given.refuse_contradictions()
+    if member_column is not None and (member is not None or not given.is_table):
+        raise click.UsageError("--member-column is about a --file, and instead of --member")
     registry = _registry_of(ref)
-    asked = read_given(given, lambda: _objective_of(ref, member, registry, catalogue), catalogue)
+    asked = read_given(given, lambda: _interface_of(ref, member, registry, catalogue), catalogue)
+    members = None if member_column is None else members_named(asked, member_column)
     predictor = api.load(
         ref, registry=registry, catalogue=catalogue, device=device, base=base, any_base=any_base
     )
     if member is not None:
         predictor = predictor.member(member)
     with counting("predicting", len(asked.items)) as progress:
-        predictions = predictor.predict(asked.items, progress)
-    write(render(predictions, chosen, predictor.classes, top, asked.others), output)
+        predictions = predictor.predict(asked.items, progress, members=members)
+    classes = _classes(predictor, members or ())
+    write(render(predictions, chosen, classes, top, asked.others), output)
+
+
+def _classes(predictor: "Predictor", members: Sequence[str | None]) -> tuple[str, ...]:
+    """Return the labels of a version, and of the members that answered."""
+    asked = [predictor.member(name) for name in dict.fromkeys(members) if name is not None]
+    return tuple(dict.fromkeys(label for one in (predictor, *asked) for label in one.classes))
 
 
 def _format_of(output: Path | None) -> str:
@@ -140,11 +166,12 @@ def _registry_of(ref: str) -> "Registry":
     return opened_on_use((lambda: api.open_registry(home)) if is_path(ref) else open_registry)
 
 
-def _objective_of(
+def _interface_of(
     ref: str, member: str | None, registry: "Registry", catalogue: "Catalogue"
-) -> "ObjectiveSpec":
-    """Return the objective that a version, or its member, was trained by: it says what it takes."""
+) -> "Interface":
+    """Return what a version, or its member, is asked; nothing is loaded."""
     from adapterhub_lite.inference.artifact import member_folder, read_info
+    from adapterhub_lite.inference.interface import interface_of
     from adapterhub_lite.inference.loading import resolve_artifact
     from adapterhub_lite.inference.origins import require_parts
 
@@ -153,4 +180,4 @@ def _objective_of(
         folder = member_folder(folder, member)
     info = read_info(folder)
     require_parts(info, name, catalogue, ["objective"])
-    return catalogue.objective(info.objective)
+    return interface_of(info, catalogue)

@@ -14,7 +14,7 @@ from adapterhub_lite.specs import RowKind
 if TYPE_CHECKING:
     from adapterhub_lite.catalogue import Catalogue
     from adapterhub_lite.data.inputs import Inputs
-    from adapterhub_lite.specs import ObjectiveSpec
+    from adapterhub_lite.protocols import Interface
 
 _PAIR: Final = 'a text, and of pairs the other with --second TEXT or both as ["one", "other"]'
 TAKES: Final[dict[RowKind, str]] = {
@@ -85,11 +85,11 @@ def role_and_column(values: Sequence[str]) -> dict[str, str]:
 
 
 def read_given(
-    given: Given, find_objective: "Callable[[], ObjectiveSpec]", catalogue: "Catalogue"
+    given: Given, find_interface: "Callable[[], Interface]", catalogue: "Catalogue"
 ) -> "Inputs":
-    """Collect what is asked, from where it was given, as the objective's rows ask it.
+    """Collect what is asked, from where it was given, as the version's rows ask it.
 
-    A file or stdin is read before the objective is looked for. Raises UsageError for a form that
+    A file or stdin is read before the version is looked for. Raises UsageError for a form that
     its rows have not, DataError where there is nothing to read.
     """
     from adapterhub_lite.data.inputs import Inputs, read_inputs
@@ -99,13 +99,36 @@ def read_given(
         table = read_table(str(given.file), catalogue, reader=given.reader, encoding=given.encoding)
         for note in table.notes:
             click.echo(f"note: {note}", err=True)
-        objective = find_objective()
-        kind, pairs = objective.rows, objective.pairs
+        interface = find_interface()
+        kind, pairs = interface.rows, interface.pairs
         return read_inputs(table, kind, given.roles, pairs=pairs, form=given.form)
     lines = [] if given.texts else _lines(given.file, given.encoding)
-    asker = _asker(given, find_objective())
+    asker = _asker(given, find_interface())
     items = [*map(asker.spelt, given.texts), *map(asker.line, lines)]
     return Inputs(tuple(items), {}, ({},) * len(items))
+
+
+def members_named(asked: "Inputs", column: str) -> list[str | None]:
+    """Return the members that a column of the input names, row by row; None for an empty cell.
+
+    Raises DataError, with the nearest name, where no such column was left to read.
+    """
+    from adapterhub_lite.errors import DataError, nearest_name
+
+    if column in asked.columns.values():
+        raise DataError(
+            f"--member-column: the column {column!r} is read as what is asked",
+            hint="say which column is: --text COLUMN",
+        )
+    known = [*asked.others[0]] if asked.others else [column]
+    if column not in known:
+        near = nearest_name(column, known)
+        raise DataError(
+            f"--member-column: there is no column {column!r}",
+            hint=f"did you mean {near!r}?" if near else f"there are: {', '.join(known) or 'none'}",
+        )
+    cells = [row[column] for row in asked.others]
+    return [None if cell is None or not str(cell).strip() else str(cell) for cell in cells]
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,9 +199,9 @@ class Asker:
         )
 
 
-def _asker(given: Given, objective: "ObjectiveSpec") -> Asker:
+def _asker(given: Given, interface: "Interface") -> Asker:
     """Return what makes the inputs; raises UsageError for an option of another kind of rows."""
-    kind, pairs = objective.rows, objective.pairs
+    kind, pairs = interface.rows, interface.pairs
     takes = TAKES[kind] if pairs or TAKES[kind] != _PAIR else "a text"
     if given.second is not None and not pairs:
         raise click.UsageError(f"--second: the version takes {takes}")

@@ -69,22 +69,45 @@ def _json_value(cell: Any) -> Any:
 
 
 def _record(prediction: "Prediction", top: int | None) -> dict[str, Any]:
-    record = prediction.record()
+    return _cut(prediction.record(), top)
+
+
+def _cut(record: dict[str, Any], top: int | None) -> dict[str, Any]:
+    """Leave the likeliest probabilities, of every member where members answered."""
     if "probabilities" in record:
         record["probabilities"] = dict(list(record["probabilities"].items())[:top])
+    if "answers" in record:
+        record["answers"] = {name: _cut(own, top) for name, own in record["answers"].items()}
     return record
 
 
 def _cells(prediction: "Prediction", classes: Sequence[str]) -> dict[str, Any]:
-    """Return an answer as cells; a classifier's with one for every label's probability."""
+    """Return an answer as cells; a classifier's with one for every label's probability.
+
+    What a member answers is called after it: ``tickets.label``.
+    """
+    from adapterhub_lite.predictions import Several
+
     record = prediction.record()
+    if isinstance(prediction, Several):
+        asked = record["input"]
+        return {"input": asked} | {
+            f"{name}.{column}": cell
+            for name, answer in prediction.answers.items()
+            for column, cell in _cells(answer, classes).items()
+            if cell != asked
+        }
     if "probabilities" not in record:
         return record
     return {
         "text": record["text"],
         "label": ",".join(record["labels"]),
         "score": record["score"],
-        **{f"p_{name}": record["probabilities"][name] for name in classes},
+        **{
+            f"p_{name}": record["probabilities"][name]
+            for name in classes
+            if name in record["probabilities"]
+        },
     }
 
 
@@ -114,6 +137,19 @@ def _cell(value: Any) -> Any:
 
 
 def _for_a_person(prediction: "Prediction", top: int) -> str:
+    parts = _answer(prediction, top)
+    if shown := _asked(prediction.record()):
+        parts.append(" ".join(shown.split())[:80])
+    return "\t".join(parts)
+
+
+def _answer(prediction: "Prediction", top: int) -> list[str]:
+    """Return the answer in a few words, and the numbers behind it; of members one part each."""
+    from adapterhub_lite.predictions import Several
+
+    if isinstance(prediction, Several):
+        answers = prediction.answers.items()
+        return [f"{name}: {'  '.join(_answer(answer, top))}" for name, answer in answers]
     record = prediction.record()
     parts = [prediction.summary()]
     if "probabilities" in record:
@@ -123,14 +159,12 @@ def _for_a_person(prediction: "Prediction", top: int) -> str:
         parts.append(f"{record['score']:.2f}")
     if record.get("finish") == "length":
         parts[0] += " …"
-    if shown := _asked(record):
-        parts.append(" ".join(shown.split())[:80])
-    return "\t".join(parts)
+    return parts
 
 
 def _asked(record: Cells) -> str:
     """Return what was asked, where the answer does not repeat it."""
-    for name in ("question", "prompt", "text"):
+    for name in ("question", "prompt", "text", "input"):
         if name in record:
             asked = record[name]
             return asked if isinstance(asked, str) else json.dumps(asked, ensure_ascii=False)

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from adapterhub_lite.errors import BaseModelError, CapabilityError
-from adapterhub_lite.protocols import Member
+from adapterhub_lite.protocols import AdapterMember
 
 if TYPE_CHECKING:
     from adapterhub_lite.composition.plan import Found
@@ -36,7 +36,11 @@ def require_one_base(found: "Sequence[Found]") -> None:
 
 
 def require_one_model(
-    found: "Sequence[Found]", members: Sequence[Member], *, head: str | None, averaged: bool
+    found: "Sequence[Found]",
+    members: Sequence[AdapterMember],
+    *,
+    head: str | None,
+    averaged: bool,
 ) -> None:
     """Raise CapabilityError for adapters that cannot be in one model with one head."""
     first, one = found[0], members[0]

@@ -3,22 +3,26 @@
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from adapterhub_lite.catalogue import Catalogue
+from adapterhub_lite.composition.examples import MemberExamples, read_examples, refuse_examples
 from adapterhub_lite.composition.fit import require_one_base, require_one_model
-from adapterhub_lite.errors import CapabilityError, RecipeError, nearest_name
+from adapterhub_lite.errors import CapabilityError, DataError, RecipeError, nearest_name
 from adapterhub_lite.inference.artifact import (
     ArtifactInfo,
     Composed,
     ComposedMember,
     read_info,
 )
-from adapterhub_lite.inference.composed import OpenMembers, open_member
+from adapterhub_lite.inference.composed import OpenMembers
+from adapterhub_lite.inference.interface import interface_of
+from adapterhub_lite.inference.loaded import Bases
 from adapterhub_lite.inference.loading import find_base, is_path, resolve_artifact
-from adapterhub_lite.protocols import Member
+from adapterhub_lite.inference.members import open_member
+from adapterhub_lite.protocols import AdapterMember, Interface, PresentedComposition
 from adapterhub_lite.recipes import ComposeRecipe, apply_overrides, read_recipe, validate
 from adapterhub_lite.recipes.compose import MEMBER_NAME
 from adapterhub_lite.specs import CAPABILITIES, CompositionSpec, MethodSpec, ResolvedBase
@@ -46,8 +50,9 @@ class Found:
 class ComposePlan:
     """A composition that can be made.
 
-    ``values`` is the recipe as it was given, ``answering`` the member whose task, head and
-    tokenizer the result has.
+    ``values`` is the recipe as it was given, ``answering`` the member whose head and tokenizer the
+    result has. ``interface`` is what is asked of it and what it answers, ``plain`` that of the
+    adapter that answers by default. ``examples`` are the members' own, where it learns from them.
     """
 
     recipe: ComposeRecipe
@@ -58,7 +63,10 @@ class ComposePlan:
     found: Sequence[Found]
     members: OpenMembers
     answering: Found
+    interface: Interface
+    plain: Interface
     base: ResolvedBase
+    examples: Mapping[str, MemberExamples]
 
     @property
     def composed(self) -> Composed:
@@ -76,6 +84,7 @@ class ComposePlan:
                 for place, member in zip(self.found, self.members.all, strict=True)
             ),
             head=self.members.head,
+            interface=None if self.interface == self.plain else self.interface,
         )
 
 
@@ -101,20 +110,33 @@ def make_plan(
     found = _find(checked, registry)
     members = [open_member(one.name, one.folder, spec, one.params, catalogue) for one in found]
     named = _named_head(checked.head, found)
+    _require_default(spec, named)
     require_one_base(found)
-    _require_capabilities(spec, members, catalogue)
+    adapters = [member for member in members if isinstance(member, AdapterMember)]
+    _require_capabilities(spec, adapters, catalogue)
     if spec.result != "answers":
-        require_one_model(found, members, head=named, averaged=spec.result == "adapter")
+        require_one_model(found, adapters, head=named, averaged=spec.result == "adapter")
     answering = _answering(named, found, spec)
     base = find_base(answering.folder, answering.info, registry, catalogue)
-    head = named if spec.result == "adapter" else answering.name
-    opened = OpenMembers(members, head, base, catalogue)
+    head = named if spec.result == "adapter" or spec.asks_all else answering.name
+    opened = OpenMembers(
+        checked.publish or spec.name, members, head, Bases(base, catalogue), catalogue
+    )
     implementation = catalogue.implementation(spec)
     if reasons := implementation.check(opened, params):
         raise CapabilityError(
             f"{spec.name} does not take these members: {reasons[0]}",
             hint="a switch takes adapters of any method: --as switch",
         )
+    interface = _interface(implementation, opened, params)
+    examples: dict[str, MemberExamples] = {}
+    if spec.learns and implementation.needs_examples(params):
+        examples = read_examples(checked, found, catalogue, registry)
+        inputs = {name: one.inputs for name, one in examples.items()}
+        if reasons := implementation.check_examples(inputs, params):
+            raise DataError(f"{spec.name} cannot learn from these examples: {reasons[0]}")
+    else:
+        refuse_examples(checked, spec.name)
     return ComposePlan(
         recipe=checked,
         values=values,
@@ -124,7 +146,10 @@ def make_plan(
         found=found,
         members=opened,
         answering=answering,
+        interface=interface,
+        plain=interface_of(replace(answering.info, composition=None), catalogue),
         base=base,
+        examples=examples,
     )
 
 
@@ -161,11 +186,6 @@ def _find(recipe: ComposeRecipe, registry: "Registry") -> list[Found]:
     found = []
     for (folder, ref, one), name in zip(places, plain, strict=True):
         info = read_info(folder)
-        if info.composition is not None:
-            raise CapabilityError(
-                f"{ref} is a composition itself ({info.composition.name}): they are not nested",
-                hint="name its members, or an average, which is an adapter like any other",
-            )
         own = name if one.name or name not in twice else ref.replace("@", "-")
         if not re.match(MEMBER_NAME, own):
             raise RecipeError(
@@ -213,6 +233,23 @@ def _named_head(head: str | None, found: Sequence[Found]) -> str | None:
     )
 
 
+def _require_default(spec: CompositionSpec, named: str | None) -> None:
+    if spec.asks_all and named is not None:
+        raise RecipeError(
+            f"{spec.name} asks every member, and none of them is the default",
+            field="head",
+            hint="leave head out",
+        )
+
+
+def _interface(implementation: Any, members: OpenMembers, params: Any) -> Interface:
+    """Return what the composition is asked and answers: if it does not say, as its default."""
+    if isinstance(implementation, PresentedComposition):
+        return implementation.interface(members, params)
+    default = members.default
+    return Interface(task=default.task, rows=default.rows, pairs=default.pairs, head=default.head)
+
+
 def _answering(named: str | None, found: Sequence[Found], spec: CompositionSpec) -> Found:
     """Return the member whose task the result does: named, or the last that a model is stacked of.
 
@@ -225,7 +262,7 @@ def _answering(named: str | None, found: Sequence[Found], spec: CompositionSpec)
 
 
 def _require_capabilities(
-    spec: CompositionSpec, members: Sequence[Member], catalogue: Catalogue
+    spec: CompositionSpec, members: Sequence[AdapterMember], catalogue: Catalogue
 ) -> None:
     for member in members:
         for capability in sorted(spec.needs - member.method.capabilities):

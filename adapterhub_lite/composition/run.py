@@ -16,8 +16,9 @@ from adapterhub_lite.composition.plan import ComposePlan
 from adapterhub_lite.deployment.folders import component, manifest_base
 from adapterhub_lite.deployment.fresh import fresh_folder
 from adapterhub_lite.errors import UserError
-from adapterhub_lite.inference.artifact import ARTIFACT_FILE, MEMBERS, write_artifact_info
+from adapterhub_lite.inference.artifact import ARTIFACT_FILE, LEARNT, MEMBERS, write_artifact_info
 from adapterhub_lite.inference.origins import origins_of
+from adapterhub_lite.protocols import Learnt
 from adapterhub_lite.reports.metadata import front_matter, hub_model, license_of
 from adapterhub_lite.training.artifact import RECIPE_FILE
 from adapterhub_lite.training.publish import INPUTS, environment, publish_folder, tensor_count
@@ -32,10 +33,11 @@ OWN_FILES: Final = frozenset({ARTIFACT_FILE, CARD, RECIPE_FILE, "report.html"})
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ComposeResult:
-    """What came of a composition: its folder or its version, and how it compared."""
+    """What came of a composition: its folder or version, how it compared, and what it learnt."""
 
     plan: ComposePlan
     compared: Compared
+    learnt: Learnt | None
     folder: Path | None
     version: "Version | None"
 
@@ -54,15 +56,16 @@ def run_plan(
         )
     with _folder(out) as folder:
         _write(plan, folder, catalogue)
+        learnt = _learn(plan, folder)
         compared = compare(plan, folder, catalogue)
-        _describe(plan, compared, folder)
+        _describe(plan, compared, learnt, folder)
         version = None
         if out is None and plan.recipe.publish is not None:
-            draft = _draft(plan, compared, folder, catalogue)
+            draft = _draft(plan, compared, learnt, folder, catalogue)
             version = publish_folder(
                 folder, plan.recipe.publish, draft, registry, plan.recipe.alias
             )
-    return ComposeResult(plan=plan, compared=compared, folder=out, version=version)
+    return ComposeResult(plan=plan, compared=compared, learnt=learnt, folder=out, version=version)
 
 
 @contextmanager
@@ -90,6 +93,17 @@ def _write(plan: ComposePlan, folder: Path, catalogue: Catalogue) -> None:
     write_artifact_info(folder, replace(info, origins=origins_of(info, catalogue)))
 
 
+def _learn(plan: ComposePlan, folder: Path) -> Learnt | None:
+    """Let a composition learn from its members' examples, and write what it learnt."""
+    if not plan.examples:
+        return None
+    files = folder / LEARNT
+    files.mkdir()
+    inputs = {name: one.inputs for name, one in plan.examples.items()}
+    learnt: Learnt = plan.implementation.fit(plan.members, inputs, plan.params, files)
+    return learnt
+
+
 def _copy(source: Path, destination: Path) -> None:
     """Copy what a method does not write: the tokenizer, and what the objective scores with."""
     for file in sorted(path for path in source.rglob("*") if path.is_file()):
@@ -101,7 +115,7 @@ def _copy(source: Path, destination: Path) -> None:
         shutil.copyfile(file, target)
 
 
-def _describe(plan: ComposePlan, compared: Compared, folder: Path) -> None:
+def _describe(plan: ComposePlan, compared: Compared, learnt: Learnt | None, folder: Path) -> None:
     text = yaml.safe_dump(dict(plan.values), sort_keys=False, allow_unicode=True)
     (folder / RECIPE_FILE).write_text(text, encoding="utf-8")
     base = hub_model(plan.base.ref, plan.base.revision)
@@ -117,24 +131,40 @@ def _describe(plan: ComposePlan, compared: Compared, folder: Path) -> None:
         f"{plan.spec.summary}\n\n"
         f"Adapters on {plan.base.ref}, composed by {plan.spec.name}:\n\n{members}\n\n"
         f"Compared with {compared.reference}: {compared.difference:.1e} of the largest output.\n\n"
+        f"{_told(learnt)}"
         f"```yaml\n{text}```\n"
     )
     (folder / CARD).write_text(card, encoding="utf-8")
 
 
+def _told(learnt: Learnt | None) -> str:
+    """Return what was learnt, as Markdown."""
+    if learnt is None:
+        return ""
+    parts = [*learnt.lines, *(f"**Warning**: {warning}" for warning in learnt.warnings)]
+    if learnt.table:
+        header, *rows = [f"| {' | '.join(row)} |" for row in learnt.table]
+        parts.append("\n".join([header, "|---" * len(learnt.table[0]) + "|", *rows]))
+    return "".join(f"{part}\n\n" for part in parts)
+
+
 def _labels(plan: ComposePlan) -> tuple[str, ...]:
     """Return every label that may be answered: where members answer for themselves, all theirs."""
     if plan.spec.result != "answers":
-        return plan.answering.info.head.labels
+        return plan.interface.head.labels
     return tuple(dict.fromkeys(label for m in plan.members.all for label in m.head.labels))
 
 
 def _draft(
-    plan: ComposePlan, compared: Compared, folder: Path, catalogue: Catalogue
+    plan: ComposePlan,
+    compared: Compared,
+    learnt: Learnt | None,
+    folder: Path,
+    catalogue: Catalogue,
 ) -> "ManifestDraft":
     from adapterhub_lite_registry import ManifestDraft, Parent, Signature
 
-    info = plan.answering.info
+    info, face = plan.answering.info, plan.interface
     composed = plan.composed
     told: dict[str, Any] = {
         "name": composed.name,
@@ -146,11 +176,14 @@ def _draft(
         "compared_with": compared.reference,
         "relative_difference": compared.difference,
     }
+    if learnt is not None:
+        told["examples"] = {name: one.told() for name, one in plan.examples.items()}
+        told["learnt"] = dict(learnt.figures)
     one_adapter = plan.spec.result == "adapter"
     return ManifestDraft(
         kind="adapter" if one_adapter else "composition",
         description=f"{plan.spec.name} of {', '.join(one.ref for one in plan.found)}"[:500],
-        task=info.task,
+        task=face.task,
         base=manifest_base(plan.base),
         method=component("method", info.method, catalogue) if one_adapter else None,
         objective=component("objective", info.objective, catalogue),
@@ -164,8 +197,6 @@ def _draft(
         recipe=dict(plan.values),
         env=environment(),
         license=plan.recipe.license,
-        signature=Signature(
-            inputs=INPUTS[catalogue.objective(info.objective).rows], labels=_labels(plan)
-        ),
+        signature=Signature(inputs=INPUTS[face.rows], labels=_labels(plan)),
         tensors=tensor_count(folder) if one_adapter else None,
     )

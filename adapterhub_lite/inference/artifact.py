@@ -10,12 +10,16 @@ from pydantic import StringConstraints, TypeAdapter, ValidationError
 
 from adapterhub_lite.bases import Fingerprint
 from adapterhub_lite.errors import CapabilityError, IntegrityError, NotFoundError, UnknownNameError
+from adapterhub_lite.protocols import Interface
 from adapterhub_lite.recipes.compose import MEMBER_NAME
 from adapterhub_lite.specs import Head, Task
 
 ARTIFACT_FILE = "adapterhub.json"
 MEMBERS = "members"
 """The folder in which a composition has its members' files, each in one of its name."""
+HAVE_MEMBERS = "compositions by switch, route, parallel and stack have (see: ahl show)"
+LEARNT = "learnt"
+"""The folder in which a composition that learns has files of its own."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,12 +45,16 @@ class ComposedMember:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Composed:
-    """Which composition a folder is, of whom, and whose head answers, where it is one's."""
+    """Which composition a folder is, of whom, and whose head answers, where it is one's.
+
+    ``interface`` is None where that is the one of the member that answers when nobody chooses.
+    """
 
     name: str
     members: tuple[ComposedMember, ...]
     params: Mapping[str, Any] = field(default_factory=dict)
     head: str | None = None
+    interface: Interface | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -120,15 +128,18 @@ def read_artifact_info(folder: Path) -> ArtifactInfo:
 
 
 def member_folder(folder: Path, name: str) -> Path:
-    """Return the folder of a composition's member.
+    """Return the folder of a composition's member; of a member's member by ``outer/inner``.
 
     Raises UnknownNameError, with the nearest name, or CapabilityError for no composition.
     """
+    first, slash, inner = name.partition("/")
+    if slash:
+        return member_folder(member_folder(folder, first), inner)
     composed = read_info(folder).composition
     if composed is None:
         raise CapabilityError(
             "this is one model: it has no members to choose from",
-            hint="compositions by switch, route and stack have (see: ahl show)",
+            hint=HAVE_MEMBERS,
         )
     known = [member.name for member in composed.members]
     if name not in known:

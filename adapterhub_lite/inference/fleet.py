@@ -1,8 +1,8 @@
 """Many versions in one process: each base held once, each row answered by its own adapter."""
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from threading import RLock
 from typing import TYPE_CHECKING, Any
 
@@ -10,9 +10,11 @@ from adapterhub_lite.bases import Fingerprint
 from adapterhub_lite.catalogue import Catalogue
 from adapterhub_lite.errors import AdapterHubError
 from adapterhub_lite.inference.artifact import ArtifactInfo, read_info
+from adapterhub_lite.inference.composed import OpenComposition
 from adapterhub_lite.inference.generation import GenerationOptions
 from adapterhub_lite.inference.held import Held
-from adapterhub_lite.inference.loaded import Loaded, SharedBase
+from adapterhub_lite.inference.interface import interface_of, predictor_of
+from adapterhub_lite.inference.loaded import Bases, Loaded, SharedBase, loading_of
 from adapterhub_lite.inference.loading import find_base, load_model, resolve_artifact
 from adapterhub_lite.inference.mixing import Row, answer_rows
 from adapterhub_lite.inference.origins import require_parts, warn_of_versions
@@ -24,8 +26,8 @@ if TYPE_CHECKING:
 
     from adapterhub_lite_registry import Registry
 
-BaseKey = tuple[Fingerprint, str, str]
-"""What makes two bases one: their hashes, the loader, its parameters."""
+BaseKey = tuple[Fingerprint, tuple[str, str]]
+"""What makes two bases one: their hashes, the loader with its parameters."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,7 +69,7 @@ class Fleet:
 
         Raises NotFoundError or InvalidNameError.
         """
-        return str(self._registry.resolve(ref))
+        return self._registry.locate(ref)
 
     def predictor(self, ref: str) -> Predictor:
         """Return a version's predictor, loaded when it is first asked for.
@@ -123,22 +125,30 @@ class Fleet:
         warn_of_versions(info, name, self._catalogue)
         if info.base is None:
             return self._whole(name, folder, info)
-        params = json.dumps(dict(info.loader_params), sort_keys=True)
-        key = info.base.fingerprint, info.loader, params
+        key = info.base.fingerprint, loading_of(info)
         base = self._bases.get(key)
         if base is None:
             found = find_base(folder, info, self._registry, self._catalogue)
             base = SharedBase(found, self._catalogue, self._device)
-        loaded = base.load(name, folder, info)
+        load = base.load if info.composition is None else partial(self._composition, base)
+        loaded = load(name, folder, info)
         self._bases[key] = base
         return loaded
+
+    def _composition(
+        self, base: SharedBase, version: str, folder: "Path", info: ArtifactInfo
+    ) -> Loaded:
+        bases = Bases(base.found, self._catalogue, self._device)
+        bases.add(info, base)
+        opened = OpenComposition(folder, version, info, bases, self._catalogue)
+        return Loaded(opened.predictor, base, opened.members.own_bytes)
 
     def _whole(self, version: str, folder: "Path", info: ArtifactInfo) -> Loaded:
         base = find_base(folder, info, self._registry, self._catalogue)
         model = load_model(folder, info, base, self._catalogue, self._device)
         spec = self._catalogue.objective(info.objective)
         scorer = self._catalogue.implementation(spec).load(model, folder)
-        predictor = Predictor(scorer, version, info.task, spec.rows, pairs=spec.pairs)
+        predictor = predictor_of(scorer, version, interface_of(info, self._catalogue))
         size = Held().own_bytes([model.model])
         return Loaded(predictor, None, lambda: size)
 
@@ -163,4 +173,4 @@ def _row(one: Asked, found: Loaded | AdapterHubError) -> Row | AdapterHubError:
         predictor = found.predictor if one.member is None else found.predictor.member(one.member)
     except AdapterHubError as error:
         return error
-    return Row(found, predictor, one.input, one.options)
+    return Row(predictor, found.pooled, one.input, one.options)

@@ -8,6 +8,7 @@ from adapterhub_lite.bases import fingerprint, resolve_base
 from adapterhub_lite.catalogue import Catalogue
 from adapterhub_lite.errors import BaseModelError, IntegrityError, NotFoundError
 from adapterhub_lite.inference.artifact import ArtifactInfo, NeededBase, read_info
+from adapterhub_lite.inference.interface import interface_of, predictor_of
 from adapterhub_lite.inference.origins import require_parts, warn_of_versions
 from adapterhub_lite.inference.predictor import Predictor
 from adapterhub_lite.protocols import LoadedBase, Scorer
@@ -37,7 +38,6 @@ def load_predictor(
     info = read_info(folder)
     require_parts(info, name, catalogue)
     warn_of_versions(info, name, catalogue)
-    objective = catalogue.objective(info.objective)
     found = find_base(folder, info, registry, catalogue, base=base, any_base=any_base)
     if info.composition is not None:
         # imported here, since it loads its members by this module
@@ -45,7 +45,7 @@ def load_predictor(
 
         return load_composition(folder, name, info, found, catalogue, device)
     scorer = load_scorer(folder, info, found, catalogue, device)
-    return Predictor(scorer, name, info.task, objective.rows, pairs=objective.pairs)
+    return predictor_of(scorer, name, interface_of(info, catalogue))
 
 
 def load_scorer(

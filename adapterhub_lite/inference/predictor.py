@@ -1,14 +1,22 @@
 """A loaded version that answers."""
 
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from adapterhub_lite.data.inputs import normalise_input, words_of
 from adapterhub_lite.data.table import RowSet
-from adapterhub_lite.errors import CapabilityError, UnknownNameError
+from adapterhub_lite.errors import CapabilityError, DataError
+from adapterhub_lite.inference.artifact import HAVE_MEMBERS
 from adapterhub_lite.inference.similarity import pairs_to_texts, texts_to_pairs
-from adapterhub_lite.predictions import Classified, Generated, Prediction, Tagged, Valued
+from adapterhub_lite.predictions import (
+    Classified,
+    Generated,
+    Prediction,
+    Several,
+    Tagged,
+    Valued,
+)
 from adapterhub_lite.protocols import (
     EmbeddingScorer,
     GenerationOptions,
@@ -16,7 +24,7 @@ from adapterhub_lite.protocols import (
     WritingScorer,
 )
 from adapterhub_lite.scoring import ProbabilityScorer, Scored
-from adapterhub_lite.specs import RowKind, Task
+from adapterhub_lite.specs import Answered, RowKind, Task
 
 if TYPE_CHECKING:
     import numpy as np
@@ -26,31 +34,63 @@ Progress = Callable[[int], None]
 Options = Sequence[GenerationOptions | None]
 
 
+class AskedMembers(Protocol):
+    """A composition's members, each of which can be asked by its name, or by ``outer/inner``."""
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The members' names, in their order."""
+
+    def alone(self, path: str) -> "Predictor":
+        """Return a member's predictor; raises UnknownNameError, with the nearest name."""
+
+    def answer(
+        self,
+        paths: Sequence[str],
+        inputs: Sequence[Any],
+        options: Options,
+        progress: Progress | None = None,
+    ) -> list[Prediction]:
+        """Answer each input by the member of its path; rows share passes where they can."""
+
+
 class Predictor:
     """Answers inputs of one task; ``name`` is the version or folder it was loaded from.
 
     An input is a text, or what the task takes: a pair of texts (with ``pairs``), a question and its
     context, a list of words or of chat messages. It is asked in the form that training normalised
     its rows to, and given back as it was. A composition's ``members`` can be asked alone.
+    ``answers`` is its task, or tells that it gives each member's answer.
     """
 
     def __init__(
         self,
         scorer: Scorer,
         name: str,
-        task: Task,
+        task: Answered,
         rows_kind: RowKind,
         *,
         pairs: bool = True,
-        members: "Mapping[str, Callable[[], Predictor]] | None" = None,
+        members: AskedMembers | None = None,
     ) -> None:
         self._scorer = scorer
         self._writer = scorer if isinstance(scorer, WritingScorer) else None
         self._pairs = pairs
-        self._members = members or {}
+        self._members = members
         self.name = name
-        self.task: Task = task
+        self.answers: Answered = task
         self.rows_kind: RowKind = rows_kind
+
+    @property
+    def task(self) -> Task:
+        """What it does; raises CapabilityError where members answer each input, each by its own."""
+        if self.answers == "several-answers":
+            names = ", ".join(self.members)
+            raise CapabilityError(
+                f"{self.name} has no one task: every member answers by its own",
+                hint=f"choose a member (--member): {names}",
+            )
+        return self.answers
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -65,45 +105,82 @@ class Predictor:
     @property
     def members(self) -> tuple[str, ...]:
         """The names of a composition's members; of any other version none."""
-        return tuple(self._members)
+        return self._members.names if self._members else ()
 
     def member(self, name: str) -> "Predictor":
-        """Return the predictor of one of :attr:`members`: it answers as that adapter alone.
+        """Return the predictor of one of :attr:`members`, which answers as it does alone.
 
-        Raises UnknownNameError, with the nearest name, or CapabilityError for no composition.
+        A member's member is called ``outer/inner``. Raises UnknownNameError, with the nearest name,
+        or CapabilityError for no composition.
         """
-        if not self._members:
+        return self._composed().alone(name)
+
+    def _composed(self) -> AskedMembers:
+        if self._members is None:
             raise CapabilityError(
-                f"{self.name} is one model: it has no members to choose from",
-                hint="compositions by switch, route and stack have (see: ahl show)",
+                f"{self.name} is one model: it has no members to choose from", hint=HAVE_MEMBERS
             )
-        if name not in self._members:
-            raise UnknownNameError("member", name, self._members)
-        return self._members[name]()
+        return self._members
 
     def predict(
         self,
         inputs: Sequence[Any],
         progress: Progress | None = None,
         options: Options | None = None,
+        *,
+        members: Sequence[str | None] | None = None,
     ) -> list[Prediction]:
         """Return a prediction for each input, in order; they are batched by length inside.
 
         A text that is asked of a chat model is one turn of the user; a model that learnt plain
         prompts goes on from it as it stands. A pair asked of an embedding model is compared.
         ``options``, one an input, say how texts are generated: each is then written as if it were
-        asked alone. Raises TypeError for an input that the task does not take, CapabilityError for
-        options of a model that writes no text.
+        asked alone. Of a composition ``members``, one an input, name who answers it, and None
+        leaves it to the composition; members whose methods share a pass answer in one.
+
+        Raises TypeError for an input that the task does not take, CapabilityError for options of a
+        model that writes no text and for members of no composition, UnknownNameError for a member
+        that is not there, DataError where there are not as many members as inputs.
         """
+        if members is not None:
+            return self._predict_by(members, inputs, options or [None] * len(inputs), progress)
         self.require_fitting(options or ())
         asked = self.prepared(inputs)
-        if self.task == "sentence-similarity":
+        if self.answers == "sentence-similarity":
             found = self._scorer.predict(asked, _up_to(len(inputs), progress))
         elif options is not None and self._writer is not None:
             found = self._writer.write(asked, options, progress)
         else:
             found = self._predict(asked, progress)
         return self.presented(inputs, found)
+
+    def _predict_by(
+        self,
+        members: Sequence[str | None],
+        inputs: Sequence[Any],
+        options: Options,
+        progress: Progress | None,
+    ) -> list[Prediction]:
+        if len(members) != len(inputs):
+            raise DataError(f"{len(members)} members are named for {len(inputs)} inputs")
+        named = [(place, name) for place, name in enumerate(members) if name is not None]
+        rest = [place for place, name in enumerate(members) if name is None]
+        places = [place for place, _ in named]
+        answers = self._composed().answer(
+            [name for _, name in named],
+            [inputs[place] for place in places],
+            [options[place] for place in places],
+            progress,
+        )
+        if rest:
+            own = [options[place] for place in rest]
+            answers += self.predict(
+                [inputs[place] for place in rest],
+                None if progress is None else lambda done: progress(len(places) + done),
+                own if any(own) else None,
+            )
+        by_place = dict(zip([*places, *rest], answers, strict=True))
+        return [by_place[place] for place in range(len(inputs))]
 
     def stream(
         self, asked: Any, options: GenerationOptions | None = None
@@ -115,7 +192,7 @@ class Predictor:
         """
         if self._writer is None:
             raise CapabilityError(
-                f"{self.name} writes no text piece by piece: its task is {self.task}",
+                f"{self.name} writes no text piece by piece: its task is {self.answers}",
                 hint="use predict",
             )
         (prompt,) = self.prepared([asked])
@@ -130,7 +207,7 @@ class Predictor:
         """
         if not isinstance(self._scorer, EmbeddingScorer):
             raise CapabilityError(
-                f"{self.name} gives no embeddings: its task is {self.task}", hint="use predict"
+                f"{self.name} gives no embeddings: its task is {self.answers}", hint="use predict"
             )
         asked = self._normalised(texts)
         if not all(isinstance(text, str) for text in asked):
@@ -149,7 +226,7 @@ class Predictor:
         Raises TypeError or CapabilityError for an input that the model does not take.
         """
         asked = self._normalised(inputs)
-        if self.task == "sentence-similarity":
+        if self.answers == "sentence-similarity":
             return pairs_to_texts(asked)
         if self._writer is not None and self._writer.chats:
             return [_as_turn(one) if isinstance(one, str) else one for one in asked]
@@ -157,7 +234,7 @@ class Predictor:
 
     def presented(self, inputs: Sequence[Any], found: Sequence[Prediction]) -> list[Prediction]:
         """Return the scorer's answers to :meth:`prepared` inputs as answers to ``inputs``."""
-        if self.task == "sentence-similarity":
+        if self.answers == "sentence-similarity":
             return texts_to_pairs(inputs, found)
         return [_as_given(one, given) for one, given in zip(found, inputs, strict=True)]
 
@@ -165,7 +242,7 @@ class Predictor:
         """Raise CapabilityError where one says how to write, and the model writes no text."""
         if any(options) and self._writer is None:
             raise CapabilityError(
-                f"{self.name} takes no generation options: its task is {self.task}",
+                f"{self.name} takes no generation options: its task is {self.answers}",
                 hint="leave them out",
             )
 
@@ -178,7 +255,7 @@ class Predictor:
         """
         if not isinstance(self._scorer, ProbabilityScorer):
             raise CapabilityError(
-                f"{self.name} has no class probabilities: its task is {self.task}",
+                f"{self.name} has no class probabilities: its task is {self.answers}",
                 hint="use predict",
             )
         return self._scorer.predict_proba(self._normalised(inputs), progress)
@@ -188,7 +265,7 @@ class Predictor:
         return self._scorer.score(rows, progress)
 
     def _predict(self, asked: Sequence[Any], progress: Progress | None) -> list[Prediction]:
-        says = self._writer is not None  # whether it chats
+        says = self._writer is not None or self.answers == "several-answers"  # whether it chats
         if not says and self.rows_kind == "dialogue" and any(isinstance(one, str) for one in asked):
             turns = [_as_turn(one) if isinstance(one, str) else one for one in asked]
             try:
@@ -200,9 +277,10 @@ class Predictor:
     def _normalised(self, inputs: Sequence[Any]) -> list[Any]:
         if isinstance(inputs, str):
             raise TypeError("predict takes a list of texts, or other inputs, not one text")
-        return [self._normalised_one(number, item) for number, item in enumerate(inputs)]
+        return [self.normalised(number, item) for number, item in enumerate(inputs)]
 
-    def _normalised_one(self, number: int, item: Any) -> Any:
+    def normalised(self, number: int, item: Any) -> Any:
+        """Return an input as training normalised its rows; raises as :meth:`prepared`."""
         try:
             asked = normalise_input(self.rows_kind, item)
         except TypeError as error:
@@ -234,5 +312,8 @@ def _as_given(prediction: Prediction, given: Any) -> Prediction:
             return replace(prediction, words=words_of(given))
         case Generated():
             return replace(prediction, prompt=given)
+        case Several():
+            answers = {name: _as_given(one, given) for name, one in prediction.answers.items()}
+            return Several(given, answers)
         case _:
             return prediction

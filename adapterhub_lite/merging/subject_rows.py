@@ -1,4 +1,4 @@
-"""The rows that a merged model computes with: read without their truth, tokenised, in batches."""
+"""The rows that a merged model computes with: tokenised, in batches."""
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
@@ -7,48 +7,19 @@ from typing import Any, Final
 
 import torch
 
-from adapterhub_lite.catalogue import Catalogue
-from adapterhub_lite.data.inputs import normalise_input, read_inputs
-from adapterhub_lite.data.reading import read_table
-from adapterhub_lite.errors import CapabilityError, DataError, RecipeError
-from adapterhub_lite.recipes.data import DataSection
-from adapterhub_lite.specs import ObjectiveSpec, RowKind
+from adapterhub_lite.errors import CapabilityError, DataError
+from adapterhub_lite.specs import RowKind
 
 KINDS: Final[frozenset[RowKind]] = frozenset(
     {"labelled-text", "valued-text", "document", "dialogue"}
 )
 """Rows that are tokenised here: texts, pairs of texts, and messages in the chat template."""
-KEYS: Final = frozenset({"train", "text", "text2", "columns", "form", "format", "encoding"})
-"""What of a data section says which inputs are read."""
 SETTINGS: Final = ("task.json", "scorer.json")
 LENGTHS: Final = ("max_length", "block_size")
 MAX_LENGTH: Final = 128
 """Tokens of a row, where the version's own settings do not say."""
 
 Batch = dict[str, torch.Tensor]
-
-
-def read_rows(
-    section: DataSection, spec: ObjectiveSpec, catalogue: Catalogue, where: str
-) -> list[Any]:
-    """Return the inputs in a section's training files, as a model of ``spec`` takes them.
-
-    Raises RecipeError for a key that chooses anything else than inputs, DataError for files.
-    """
-    if odd := sorted(section.model_fields_set - KEYS):
-        raise RecipeError(
-            f"'{where}.{odd[0]}' means nothing here: a merge reads inputs, and no labels",
-            field=f"{where}.{odd[0]}",
-            hint=f"leave it out; these count: {', '.join(sorted(KEYS))}",
-        )
-    given = {"text": section.text, "text2": section.text2}
-    columns = section.columns | {role: name for role, name in given.items() if name is not None}
-    items: list[Any] = []
-    for file in section.training_files.values():
-        table = read_table(file, catalogue, reader=section.format, encoding=section.encoding)
-        found = read_inputs(table, spec.rows, columns, pairs=spec.pairs, form=section.form)
-        items += [normalise_input(spec.rows, item) for item in found.items]
-    return items
 
 
 def max_length(folder: Path, config: Mapping[str, Any]) -> int:

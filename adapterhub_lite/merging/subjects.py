@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from adapterhub_lite.catalogue import Catalogue
+from adapterhub_lite.data.sections import read_section_inputs
 from adapterhub_lite.errors import CapabilityError, DataError
 from adapterhub_lite.inference.artifact import ArtifactInfo
 from adapterhub_lite.inference.loading import load_model
@@ -19,7 +20,6 @@ from adapterhub_lite.merging.subject_rows import (
     Batch,
     batches_of,
     max_length,
-    read_rows,
     tokenise,
 )
 from adapterhub_lite.protocols import LoadedBase
@@ -147,7 +147,14 @@ def make_subject(opened: Opened, data: DataSection, catalogue: Catalogue, where:
     assert info is not None, "its absence is a reason"
     folder = opened.adapter or opened.folder
     spec = catalogue.objective(info.objective)
-    items = read_rows(data, spec, catalogue, f"{where}.data")
+    items = read_section_inputs(
+        data,
+        catalogue,
+        rows=spec.rows,
+        pairs=spec.pairs,
+        where=f"{where}.data",
+        reader="a merge",
+    )
     return Subject(
         ref=opened.ref,
         info=info,

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 from adapterhub_lite.specs import Head, Params, ResolvedBase
 
 if TYPE_CHECKING:
-    from torch import nn
+    from torch import Tensor, nn
     from transformers import PreTrainedModel
 
     from adapterhub_lite.architecture import Architecture
@@ -42,7 +42,8 @@ class Attached:
     ``model`` takes and gives what the base's model does; it may be wrapped. ``learning_rate`` is
     the method's own, for a recipe that gives none. A method that follows the training sets
     ``on_start``, told the number of optimiser steps, and ``on_step``, told the number of the step
-    just taken, from 1, before gradients are cleared.
+    just taken, from 1, before gradients are cleared. ``penalty`` is a term of the method's own,
+    added to the loss once a step, whatever the number of rows: a regularisation.
     """
 
     model: nn.Module
@@ -53,6 +54,7 @@ class Attached:
     learning_rate: float = 5e-5
     on_start: Callable[[int], None] | None = None
     on_step: Callable[[int], None] | None = None
+    penalty: Callable[[], Tensor] | None = None
 
 
 class Loader(Protocol):
@@ -130,4 +132,58 @@ class TogetherMethod(Method, Protocol):
         """Write one adapter: for the same input of a layer it adds the weighted sum of theirs.
 
         Nothing is approximated. ``heads`` are the weights of what is trained whole.
+        """
+
+
+class TokenOwners(Protocol):
+    """Tells which of several adapters each token belongs to."""
+
+    def __call__(self, layer: str, given: Tensor) -> Tensor:
+        """Return the adapters' numbers, shape (rows, tokens), for what a layer was just given.
+
+        ``given`` has the shape (rows, tokens, width). Raises CapabilityError where the tokens of
+        the running pass are not those that the layer called ``layer`` is given.
+        """
+
+
+class SplitMethod(TogetherMethod, Protocol):
+    """A method whose adapters share out a text's tokens; behind specs of ``per-token``.
+
+    Such a spec declares ``several-active``, too; ``folders`` are as for :class:`TogetherMethod`.
+    """
+
+    def check_split(self, folders: Mapping[str, Path]) -> Sequence[str]:
+        """Return what speaks against it, told from the adapters' files alone."""
+
+    def load_split(
+        self, base: LoadedBase, folders: Mapping[str, Path], head: str, owners: TokenOwners
+    ) -> LoadedBase:
+        """Put adapters onto a fresh base; each token is changed by its owner alone.
+
+        ``owners`` has the numbers of ``folders``, from 0, and is asked in every layer that an
+        adapter changes. ``head`` as in :meth:`load_stack`. Raises IntegrityError for files that do
+        not fit the base.
+        """
+
+
+class FusibleMethod(TogetherMethod, Protocol):
+    """A method whose adapters can be weighed in each layer; behind specs of ``fusible``.
+
+    Such a spec declares ``several-active``, too; ``folders`` are as for :class:`TogetherMethod`.
+    """
+
+    def check_fusible(self, folders: Mapping[str, Path]) -> Sequence[str]:
+        """Return what speaks against it, told from the adapters' files alone."""
+
+    def load_fusible(
+        self, base: LoadedBase, folders: Mapping[str, Path], mixture: Callable[[int], nn.Module]
+    ) -> None:
+        """Put adapters onto a fresh base beside one another, frozen, and let mixtures weigh them.
+
+        ``mixture(width)`` makes what decides in a layer of so many outputs. It becomes that layer's
+        module ``mixture``, and is called with what the frozen layer puts out (…, width) and what
+        each adapter alone would add to it (…, adapters, width), in the order of ``folders``; it
+        returns what is added (…, width). An adapter that leaves a layer alone adds zeros there.
+        Heads are left behind. The base may be one without weights. Raises IntegrityError for files
+        that do not fit it, and CapabilityError for an adapter that trained more than a head whole.
         """

@@ -5,10 +5,15 @@ from typing import Annotated, Any, Final
 from pydantic import BeforeValidator, ConfigDict, Field
 
 from adapterhub_lite.recipes.base import RecipeModel
+from adapterhub_lite.recipes.data import DataSection, File
 from adapterhub_lite.recipes.train import Part
 
 MEMBER_NAME: Final = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$"
 """What a member may be called; it names a folder."""
+
+
+def _file_alone(value: Any) -> Any:
+    return {"train": value} if isinstance(value, str) else value
 
 
 class ComposeMember(RecipeModel):
@@ -21,6 +26,13 @@ class ComposeMember(RecipeModel):
 
     name: str | None = Field(default=None, pattern=MEMBER_NAME)
     """What the member is called in the composition; by default the reference's own name."""
+
+    examples: Annotated[
+        DataSection | None,
+        BeforeValidator(_file_alone, json_schema_input_type=File | DataSection | None),
+    ] = None
+    """Inputs that are this member's, for a composition that learns whom to ask: a file, or a
+    section like `data` whose `train` is one. By default the rows that the member was trained on."""
 
     @property
     def params(self) -> dict[str, Any]:

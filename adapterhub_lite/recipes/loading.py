@@ -138,19 +138,24 @@ def _set_path(target: dict[str, Any], keys: Sequence[str], value: Any, override:
     target[last] = value
 
 
-def validate(model: type[M], values: Mapping[str, Any], *, where: str = "") -> M:
+def validate(
+    model: type[M], values: Mapping[str, Any], *, where: str = "", beside: Iterable[str] = ()
+) -> M:
     """Validate values against a model.
 
     Raises RecipeError for the first fault, naming the dotted field; for an unknown key the hint
-    names the nearest known one. ``where`` is put before field names ("method").
+    names the nearest known one. ``where`` is put before field names ("method"); ``beside`` are keys
+    that may stand beside the model's own, and were taken out.
     """
     try:
         return model.model_validate(values)
     except ValidationError as error:
-        raise _recipe_error(model, error.errors(), where) from error
+        raise _recipe_error(model, error.errors(), where, beside) from error
 
 
-def _recipe_error(model: type[BaseModel], faults: list[ErrorDetails], where: str) -> RecipeError:
+def _recipe_error(
+    model: type[BaseModel], faults: list[ErrorDetails], where: str, beside: Iterable[str]
+) -> RecipeError:
     by_field: dict[str, list[ErrorDetails]] = {}
     for fault in faults:
         by_field.setdefault(_dotted(model, fault, where), []).append(fault)
@@ -162,7 +167,7 @@ def _recipe_error(model: type[BaseModel], faults: list[ErrorDetails], where: str
     more = f" (and {len(by_field) - 1} more)" if len(by_field) > 1 else ""
     if fault["type"] == "extra_forbidden":
         path = [str(part) for part in fault["loc"]]
-        known = _known_keys(model, path[:-1])
+        known = _known_keys(model, path[:-1]) + (list(beside) if len(path) == 1 else [])
         near = nearest_name(path[-1], known)
         hint = f"did you mean {near!r}?" if near else f"known keys: {', '.join(sorted(known))}"
         return RecipeError(f"unknown key {field!r}{more}", field=field, hint=hint)

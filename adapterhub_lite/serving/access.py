@@ -5,6 +5,7 @@ import ipaddress
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final
 
 from adapterhub_lite.errors import UserError
@@ -72,6 +73,7 @@ class Access:
             )
 
 
+@lru_cache(64)
 def is_loopback(host: str) -> bool:
     """Tell whether a host is this machine's own, reached by nobody else."""
     if host.casefold() == "localhost":

@@ -12,6 +12,7 @@ from adapterhub_lite.predictions import (
     Extracted,
     Generated,
     Prediction,
+    Several,
     Tagged,
     Valued,
 )
@@ -24,6 +25,7 @@ from adapterhub_lite.serving.responses import (
     EmbeddingAnswer,
     LabelsAnswer,
     PredictResponse,
+    SeveralAnswer,
     SimilarityAnswer,
     SpanAnswer,
     TagsAnswer,
@@ -108,6 +110,9 @@ def _answer(answer: Prediction) -> Answer:
             return TextAnswer(text=answer.text, finish=answer.finish)
         case Embedded():
             return EmbeddingAnswer(embedding=list(answer.vector))
+        case Several():
+            own = {name: _answer(one) for name, one in answer.answers.items()}
+            return SeveralAnswer(answers=own)
         case Compared():
             return SimilarityAnswer(similarity=answer.similarity)
         case _:

@@ -117,10 +117,11 @@ def _api(application: Application) -> FastAPI:
             Exception: _refused,
         },
     )
-    api.include_router(_server_routes(application))
-    api.include_router(_model_routes(application.service))
+    # A request is held against one route after the other: what is asked most comes first.
     api.include_router(answer_routes(application.service))
     api.include_router(openai_routes(application.service))
+    api.include_router(_model_routes(application.service))
+    api.include_router(_server_routes(application))
     return api
 
 

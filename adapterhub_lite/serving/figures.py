@@ -2,7 +2,7 @@
 
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from prometheus_client import (
     CollectorRegistry,
@@ -16,7 +16,7 @@ from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
 from adapterhub_lite.inference.fleet import Asked
-from adapterhub_lite.predictions import Classified, Prediction
+from adapterhub_lite.predictions import Classified, Prediction, Several
 from adapterhub_lite.serving.journal import Record
 
 _SECONDS = (0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
@@ -74,10 +74,8 @@ class Figures:
             self.batches.labels(version).observe(len(rows))
 
     def observe_answers(self, version: str, answers: Sequence[Prediction]) -> None:
-        """Count the labels of classifiers' answers."""
-        given = Counter(
-            label for one in answers if isinstance(one, Classified) for label in one.labels
-        )
+        """Count the labels of classifiers' answers; where all members answer, ``member/label``."""
+        given = Counter(label for one in answers for label in _labels(one))
         for label, number in given.items():
             self.labels.labels(version, label).inc(number)
 
@@ -116,3 +114,11 @@ class _State(Collector):
         for version, size in self._loaded().items():
             loaded.add_metric([version], size)
         return [waiting, loaded]
+
+
+def _labels(answer: Prediction) -> Iterator[str]:
+    if isinstance(answer, Classified):
+        yield from answer.labels
+    elif isinstance(answer, Several):
+        for name, one in answer.answers.items():
+            yield from (f"{name}/{label}" for label in _labels(one))

@@ -17,7 +17,7 @@ from io import TextIOWrapper
 from pathlib import Path
 from typing import Any, Final, Literal, get_args
 
-from adapterhub_lite.predictions import Classified, Extracted, Generated, Prediction
+from adapterhub_lite.predictions import Classified, Extracted, Generated, Prediction, Several
 
 Texts = Literal["none", "hash", "masked", "full"]
 """What of a text a request log keeps: its length alone, a keyed hash, or words."""
@@ -165,6 +165,8 @@ class RequestLog:
             return {"finish": answer.finish, "answer": self._mask(answer.text)}
         if isinstance(answer, Extracted):
             return {"score": answer.score, "answer": self._mask(answer.answer)}
+        if isinstance(answer, Several):
+            return {"answers": {name: self._kept(one) for name, one in answer.answers.items()}}
         record = answer.record()
         return {name: record[name] for name in ("tags", "value", "similarity") if name in record}
 

@@ -110,6 +110,13 @@ class SimilarityAnswer(Response):
     similarity: float
 
 
+class SeveralAnswer(Response):
+    """What each member of a composition answers, by the members' names."""
+
+    kind: Literal["several"] = "several"
+    answers: dict[str, "Answer"]
+
+
 Answer = Annotated[
     LabelsAnswer
     | TagsAnswer
@@ -117,9 +124,11 @@ Answer = Annotated[
     | SpanAnswer
     | TextAnswer
     | EmbeddingAnswer
-    | SimilarityAnswer,
+    | SimilarityAnswer
+    | SeveralAnswer,
     Field(discriminator="kind"),
 ]
+SeveralAnswer.model_rebuild()
 
 
 class PredictResponse(Response):

@@ -8,6 +8,7 @@ import torch
 from peft import PeftModel
 
 from adapterhub_lite.errors import CapabilityError
+from adapterhub_lite.protocols import LoadedBase
 from adapterhub_lite.tuners.files import State, put_state, read_config, read_state
 from adapterhub_lite.tuners.wrapping import PEFT_ERRORS, first_line, quiet_peft
 
@@ -49,6 +50,19 @@ def stack(model: Any, order: Sequence[str], head: str, others: Mapping[str, Any]
     model.base_model.set_adapter([names[member] for member in order], inference_mode=True)
     model.requires_grad_(False)
     return model.eval()
+
+
+def require_heads_alone(base: LoadedBase, folders: Mapping[str, Path]) -> None:
+    """Raise CapabilityError for an adapter that replaces another module whole than its head."""
+    for name, folder in folders.items():
+        _, saved = split_state(read_state(folder), whole_modules(folder))
+        other = [key for key in saved if not any(f".{n}." in f".{key}" for n in base.new)]
+        if other:
+            raise CapabilityError(
+                f"{name} replaces a module whole, beside its head, and tokens have no share in "
+                f"such: {other[0]}",
+                hint="train it without modules_to_save",
+            )
 
 
 def weighted_heads(folders: Mapping[str, Path], weights: Mapping[str, float]) -> State:

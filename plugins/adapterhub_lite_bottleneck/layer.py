@@ -14,6 +14,7 @@ from transformers.activations import ACT2FN
 from transformers.pytorch_utils import Conv1D
 
 from adapterhub_lite.errors import CapabilityError
+from adapterhub_lite.protocols import TokenOwners
 from adapterhub_lite_bottleneck.config import BottleneckConfig
 from adapterhub_lite_bottleneck.styles import Reads
 
@@ -67,6 +68,10 @@ class BottleneckLayer(nn.Module, BaseTunerLayer):
         self.bottleneck_down = nn.ModuleDict()
         self.bottleneck_up = nn.ModuleDict()
         self.bottleneck_act = nn.ModuleDict()
+        # tells which of the active adapters each token takes; without it a token takes all
+        self.owners: TokenOwners | None = None
+        self.mixture: nn.Module | None = None
+        """What weighs the active adapters' changes, all of the same; else one follows another."""
         self.scaling: dict[str, float] = {}
         self.sources: dict[str, Source] = {}
         self.merged_adapters = []
@@ -110,9 +115,13 @@ class BottleneckLayer(nn.Module, BaseTunerLayer):
         if self.disable_adapters:
             return y
         names = row_adapters.get()
-        if names is None:
-            return self._adapt(self.active_adapters, y, heard).to(y.dtype)
-        return self._adapt_by_row(names, y, heard)
+        if names is not None:
+            return self._adapt_by_row(names, y, heard)
+        if self.owners is not None:
+            return self._adapt_by_token(self.owners(self.name, y), y, heard)
+        if self.mixture is not None:
+            return self._adapt_by_mixture(self.mixture, y, heard).to(y.dtype)
+        return self._adapt(self.active_adapters, y, heard).to(y.dtype)
 
     def _adapt(self, names: Iterable[str], y: Tensor, heard: Heard) -> Tensor:
         for name in names:
@@ -164,6 +173,21 @@ class BottleneckLayer(nn.Module, BaseTunerLayer):
             changed = self._adapt([name], y[rows], {key: x[rows] for key, x in heard.items()})
             y = y.index_copy(0, rows, changed.to(y.dtype))
         return y
+
+    def _adapt_by_token(self, owners: Tensor, y: Tensor, heard: Heard) -> Tensor:
+        adapted = y
+        for number, name in enumerate(self.active_adapters):
+            own = (owners == number).unsqueeze(-1)
+            adapted = torch.where(own, self._adapt([name], y, heard).to(y.dtype), adapted)
+        return adapted
+
+    def _adapt_by_mixture(self, mixture: nn.Module, y: Tensor, heard: Heard) -> Tensor:
+        changes = [
+            self._change(name, y, heard) if name in self.bottleneck_down else torch.zeros_like(y)
+            for name in self.active_adapters
+        ]
+        added: Tensor = mixture(y, torch.stack(changes, -2))
+        return y + added
 
     def _listen(self, source: Source) -> None:
         if source.listened is None or source.reads in self._hooks:

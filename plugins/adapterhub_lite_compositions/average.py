@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from adapterhub_lite.protocols import LoadedBase, Members
+from adapterhub_lite.protocols import AdapterMembers, LoadedBase
 from adapterhub_lite_compositions import AverageParams
 from adapterhub_lite_compositions.baked import averaged
 from adapterhub_lite_compositions.members import folders_of, method_of, reasons_against
@@ -16,7 +16,7 @@ class Average:
     it is that of the member whose head is named.
     """
 
-    def check(self, members: Members, params: AverageParams) -> Sequence[str]:
+    def check(self, members: AdapterMembers, params: AverageParams) -> Sequence[str]:
         """Return what speaks against it."""
         if sum(_weights(members).values()) == 0 and (params.normalise or members.head is None):
             return [
@@ -25,31 +25,31 @@ class Average:
             ]
         return reasons_against(members, "average")
 
-    def write(self, members: Members, params: AverageParams, folder: Path) -> None:
+    def write(self, members: AdapterMembers, params: AverageParams, folder: Path) -> None:
         """Write the one adapter."""
         method_of(members).write_average(
             folders_of(members), _factors(members, params), _heads(members), folder
         )
 
-    def reference(self, members: Members, params: AverageParams) -> LoadedBase | None:
+    def reference(self, members: AdapterMembers, params: AverageParams) -> LoadedBase | None:
         """Return a model with the weighted sum of what each member, merged alone, changes."""
         return averaged(members, _factors(members, params), _heads(members))
 
 
-def _weights(members: Members) -> dict[str, float]:
+def _weights(members: AdapterMembers) -> dict[str, float]:
     return {member.name: member.params.weight for member in members.all}
 
 
-def _shares(members: Members) -> dict[str, float]:
+def _shares(members: AdapterMembers) -> dict[str, float]:
     weights = _weights(members)
     return {name: weight / sum(weights.values()) for name, weight in weights.items()}
 
 
-def _factors(members: Members, params: AverageParams) -> dict[str, float]:
+def _factors(members: AdapterMembers, params: AverageParams) -> dict[str, float]:
     return _shares(members) if params.normalise else _weights(members)
 
 
-def _heads(members: Members) -> dict[str, float]:
+def _heads(members: AdapterMembers) -> dict[str, float]:
     if members.head is None:
         return _shares(members)
     return {member.name: float(member.name == members.head) for member in members.all}

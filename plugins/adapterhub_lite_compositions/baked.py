@@ -6,17 +6,19 @@ This is what compositions are compared with before they are published. It goes b
 
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import torch
 
-from adapterhub_lite.protocols import LoadedBase, Member, Members
+from adapterhub_lite.protocols import AdapterMember, AdapterMembers, LoadedBase
+from adapterhub_lite_compositions.spans import Choose, follow, owners_of
 
 State = dict[str, torch.Tensor]
 
 
 def averaged(
-    members: Members, factors: Mapping[str, float], heads: Mapping[str, float]
+    members: AdapterMembers, factors: Mapping[str, float], heads: Mapping[str, float]
 ) -> LoadedBase | None:
     """Return a base with W + Σ wᵢ(Wᵢ - W), summed in 64 bits; heads are summed with their own.
 
@@ -44,7 +46,7 @@ def averaged(
     return made
 
 
-def stacked(members: Members) -> LoadedBase | None:
+def stacked(members: AdapterMembers) -> LoadedBase | None:
     """Return a base into which the members were merged in their order, with the chosen head.
 
     None where a member's method cannot be merged, or its base is quantised.
@@ -66,11 +68,49 @@ def stacked(members: Members) -> LoadedBase | None:
     return made
 
 
-def _can_bake(members: Members) -> bool:
+def taken_in_turn(members: AdapterMembers, choose: Choose) -> LoadedBase | None:
+    """Return a base whose layers are computed as every member merged into it computes them.
+
+    Of each layer's outputs ``choose`` takes, token by token, the owner's. None where a member's
+    method cannot be merged, or its base is quantised.
+    """
+    assert members.head is not None, "of one model, one member's head answers"
+    base = members.base(members.find(members.head))
+    if not _can_bake(members) or base.quantised:
+        return None
+    made = _baked(members, members.find(members.head), base)
+    follow(made.model.base_model, choose)
+    for number, member in enumerate(members.all):
+        other = _baked(members, member, members.base(member)).model
+        for layer in _differing(made, other):
+            take = partial(_take, layer, number, other.get_submodule(layer))
+            made.model.get_submodule(layer).register_forward_hook(take)
+    return made
+
+
+def _differing(made: LoadedBase, other: Any) -> list[str]:
+    """Return the modules whose weights are others in another model; those of the head are left."""
+    mine = dict(made.model.named_parameters())
+    names = [
+        name
+        for name, value in other.named_parameters()
+        if not _is_new(name, made) and not value.equal(mine[name])
+    ]
+    return list(dict.fromkeys(name.rpartition(".")[0] for name in names))
+
+
+def _take(
+    layer: str, number: int, other: Any, module: Any, args: Any, output: torch.Tensor
+) -> torch.Tensor:
+    own = owners_of(layer, args[0]) == number
+    return torch.where(own.unsqueeze(-1), other(*args), output)
+
+
+def _can_bake(members: AdapterMembers) -> bool:
     return all("bake" in member.method.capabilities for member in members.all)
 
 
-def _baked(members: Members, member: Member, base: LoadedBase) -> LoadedBase:
+def _baked(members: AdapterMembers, member: AdapterMember, base: LoadedBase) -> LoadedBase:
     # the module is changed in place, and what is new in it is asked for afterwards
     merged: LoadedBase = members.method(member).bake(replace(base), member.folder)
     return merged

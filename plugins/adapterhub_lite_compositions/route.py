@@ -1,179 +1,178 @@
-"""Each input goes to one member, chosen by the words in it."""
+"""Each input goes to one member: by the words in it, or by what was learnt of examples."""
 
-import re
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 
-from adapterhub_lite.data.table import RowSet
-from adapterhub_lite.errors import CapabilityError
-from adapterhub_lite.predictions import Prediction
-from adapterhub_lite.protocols import Member, Members, Scorer
-from adapterhub_lite.scoring import ProbabilityScorer, Scored
-from adapterhub_lite.specs import NoParams
+from adapterhub_lite.data.hashing import rank
+from adapterhub_lite.errors import IntegrityError
+from adapterhub_lite.pooling import Pooling
+from adapterhub_lite.protocols import Interface, Learnt, Members, Scorer
+from adapterhub_lite_compositions.embedding import TextEmbedder, pooling_of
+from adapterhub_lite_compositions.heldout import HeldOut, hold_out
+from adapterhub_lite_compositions.learnt import choose_strength, learn
+from adapterhub_lite_compositions.routed import routed
+from adapterhub_lite_compositions.rules import Rule, by_words, text_of
+from adapterhub_lite_compositions.stored import Stored, read_route, write_route
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
+    from adapterhub_lite_compositions import RouteParams
 
-Progress = Callable[[int], None]
-Choose = Callable[[Any], int]
-"""From an input to the number of the member that answers it."""
+MAX_LENGTH: Final = 128
+"""Tokens of an input that a learnt rule reads."""
+MOST_EXAMPLES: Final = 500
+"""Examples of a member that are learnt from."""
+LEAST_EXAMPLES: Final = 2
+"""Examples of a member without which none can be held out."""
 
 
 class Route:
-    """Asks the first member of whose words one is in the text, else the one named as head."""
+    """Asks one member, and the one named as head where none is meant."""
 
-    def check(self, members: Members, params: NoParams) -> Sequence[str]:
+    def check(self, members: Members, params: "RouteParams") -> Sequence[str]:
         """Return what speaks against members that are chosen between input by input."""
         first = members.all[0]
         if first.task == "sentence-similarity":
             return ["embeddings of different adapters cannot be compared with each other"]
         for member in members.all:
-            if (member.task, member.objective.rows) != (first.task, first.objective.rows):
+            if (member.task, member.rows) != (first.task, first.rows):
                 return [f"{first.name} does {first.task} and {member.name} {member.task}"]
             if member.head.problem != first.head.problem:
                 return [f"texts have one label in {first.name} or {member.name}, and several not"]
+        if params.by != "words":
+            named = [m.name for m in members.all if m.params.words]
+            return [f"{named[0]} has words, and they are asked by {params.by}"] if named else []
         silent = [m.name for m in members.all if not m.params.words and m.name != members.head]
         return [f"{silent[0]} has no words, and would never be asked"] if silent else []
 
-    def load(self, members: Members, params: NoParams) -> Scorer:
-        """Load all members, and return what sends each input to one."""
-        choose = by_words(members.all, _default(members))
-        scorers = [members.scorer(member) for member in members.all]
-        kinds = [scorer for scorer in scorers if isinstance(scorer, ProbabilityScorer)]
-        if len(kinds) < len(scorers):
-            return Routed(scorers, choose)
-        if kinds[0].multi_label and len({scorer.threshold for scorer in kinds}) > 1:
-            raise CapabilityError(
-                "the members have different thresholds", hint="compose them by switch"
-            )
-        return RoutedClassifier(kinds, choose)
+    def interface(self, members: Members, params: "RouteParams") -> Interface:
+        """Return what the members are asked, and every label of any of them."""
+        first = members.all[0]
+        labels = dict.fromkeys(label for member in members.all for label in member.head.labels)
+        return Interface(
+            task=first.task,
+            rows=first.rows,
+            pairs=all(member.pairs for member in members.all),
+            head=replace(first.head, labels=tuple(labels)),
+        )
+
+    def needs_examples(self, params: "RouteParams") -> bool:
+        """Words are said, and the rest is learnt."""
+        return params.by != "words"
+
+    def check_examples(
+        self, examples: Mapping[str, Sequence[Any]], params: "RouteParams"
+    ) -> Sequence[str]:
+        """Refuse members of whose examples none could be held out."""
+        for name, inputs in examples.items():
+            found = len(_texts(inputs, params))
+            if found < LEAST_EXAMPLES:
+                return [f"{name} has {found} different texts, and {LEAST_EXAMPLES} are needed"]
+        return []
+
+    def fit(
+        self,
+        members: Members,
+        examples: Mapping[str, Sequence[Any]],
+        params: "RouteParams",
+        folder: Path,
+    ) -> Learnt:
+        """Embed the examples by the base alone, learn from all, and hold some out to judge by."""
+        assert params.by != "words", "words are not learnt"
+        base = members.bare()
+        length = params.max_length or MAX_LENGTH
+        embedder = TextEmbedder(base, pooling_of(base.path), length)
+        names = [member.name for member in members.all]
+        texts = [_texts(examples[name], params) for name in names]
+        embeddings = embedder.embed([text for own in texts for text in own])
+        owners = np.repeat(np.arange(len(names)), [len(own) for own in texts])
+        default, c = _default(members), params.c
+        # one BLAS thread: these products are small, and their sums do not depend on the machine
+        with threadpool_limits(limits=1, user_api="blas"):
+            held = hold_out(params.by, embeddings, owners, c, params.least, default)
+            if params.by == "router" and c is None:
+                c = choose_strength(embeddings, owners)
+            chooser = learn(params.by, embeddings, owners, c)
+        stored = Stored(
+            by=params.by,
+            members=names,
+            width=embedder.width,
+            pooling=embedder.pooling.mode,
+            max_length=length,
+        )
+        write_route(stored, chooser, folder)
+        figures = {
+            "examples": {name: len(own) for name, own in zip(names, texts, strict=True)},
+            "pooling": stored.pooling,
+            **({"c": c} if c is not None else {}),
+            "held_out": held.figures(names),
+        }
+        return _told(held, names, default, figures)
+
+    def load(self, members: Members, params: "RouteParams") -> Scorer:
+        """Load all members, and return what sends each input to one.
+
+        Raises IntegrityError when what was learnt does not fit the members or their base.
+        """
+        rule = _rule(members, params)
+        return routed([members.scorer(member) for member in members.all], rule)
+
+
+def _texts(inputs: Sequence[Any], params: "RouteParams") -> list[str]:
+    """Return the different texts that are learnt from; the draw goes by the texts alone."""
+    texts = {text for item in inputs if (text := text_of(item)).strip()}
+    most = params.most_examples or MOST_EXAMPLES
+    return sorted(texts, key=lambda text: rank("route-examples", 0, text))[:most]
 
 
 def _default(members: Members) -> int:
     return [member.name for member in members.all].index(str(members.head))
 
 
-def by_words(members: Sequence[Member], default: int) -> Choose:
-    """Return the rule: the first member of whose words one stands in the text, whole; any case."""
-    patterns = [
-        re.compile("|".join(rf"(?<!\w){re.escape(word)}(?!\w)" for word in words), re.IGNORECASE)
-        if (words := member.params.words)
-        else None
-        for member in members
-    ]
+def _rule(members: Members, params: "RouteParams") -> Rule:
+    default = _default(members)
+    if params.by == "words":
+        return by_words(members.all, default)
+    if members.files is None:
+        raise IntegrityError("the route has no folder with what it learnt")
+    names = [member.name for member in members.all]
+    stored, chooser = read_route(members.files, params.by, names)
+    embedder = TextEmbedder(members.bare(), Pooling(stored.pooling), stored.max_length)
+    if embedder.width != stored.width:
+        raise IntegrityError(
+            f"what the route learnt is for {stored.width} numbers a text, the base has "
+            f"{embedder.width}"
+        )
 
-    def choose(item: Any) -> int:
-        text = text_of(item)
-        found = (number for number, p in enumerate(patterns) if p is not None and p.search(text))
-        return next(found, default)
+    def choose(inputs: Sequence[Any]) -> list[int]:
+        embeddings = embedder.embed([text_of(item) for item in inputs])
+        chosen = chooser.choose(embeddings, params.least)
+        return [default if number < 0 else int(number) for number in chosen]
 
     return choose
 
 
-def text_of(item: Any) -> str:
-    """Return an input's text: of several texts all, of messages the user's last."""
-    if isinstance(item, str):
-        return item
-    if all(isinstance(part, str) for part in item):
-        return " ".join(item)
-    asked = [message for message in item if message.get("role") == "user"] or list(item)
-    return str(asked[-1].get("content") or "")
-
-
-def _groups(inputs: Sequence[Any], choose: Choose) -> Mapping[int, list[int]]:
-    """Return, by the number of a member, the places of the inputs that it answers."""
-    groups: dict[int, list[int]] = {}
-    for place, item in enumerate(inputs):
-        groups.setdefault(choose(item), []).append(place)
-    return groups
-
-
-def _from(done: int, progress: Progress | None) -> Progress | None:
-    """Let a member's count go on from what others have done."""
-    return None if progress is None else lambda count: progress(done + count)
-
-
-@dataclass
-class Routed:
-    """Members that are asked each what goes to it."""
-
-    scorers: Sequence[Scorer]
-    choose: Choose
-
-    @property
-    def classes(self) -> tuple[str, ...]:
-        """Every label of any member, in the members' order."""
-        return tuple(dict.fromkeys(label for one in self.scorers for label in one.classes))
-
-    def predict(self, inputs: Sequence[Any], progress: Progress | None = None) -> list[Prediction]:
-        """Answer each input by its member, in the order of the inputs."""
-        answers: dict[int, Prediction] = {}
-        for number, places in _groups(inputs, self.choose).items():
-            asked = [inputs[place] for place in places]
-            given = self.scorers[number].predict(asked, _from(len(answers), progress))
-            answers |= dict(zip(places, given, strict=True))
-        return [answers[place] for place in range(len(inputs))]
-
-    def score(self, rows: RowSet, progress: Progress | None = None) -> Scored:
-        """Answer each row by its member; the arrays are as one scorer's."""
-        parts: list[tuple[list[int], Scored]] = []
-        done = 0
-        for number, places in _groups(rows.inputs, self.choose).items():
-            some = rows.select(places)
-            parts.append((places, self.scorers[number].score(some, _from(done, progress))))
-            done += len(places)
-        return Scored(
-            _joined([(places, scored.truth) for places, scored in parts]),
-            _joined([(places, scored.decision) for places, scored in parts]),
-            _joined([(places, scored.scores) for places, scored in parts]),
+def _told(held: HeldOut, names: Sequence[str], default: int, figures: Mapping[str, Any]) -> Learnt:
+    """Say how often held-out examples went to their own member."""
+    shares = ", ".join(f"{n} {s:.2f}" for n, s in zip(names, held.shares, strict=True))
+    lines = [
+        f"{held.shares.mean():.2f} of a member's held-out examples go to it "
+        f"(by chance {held.chance:.2f}; {held.folds} folds): {shares}"
+    ]
+    if held.unsure:
+        lines.append(f"{held.unsure:.2f} of all are below least, and left to {names[default]}")
+    warnings = []
+    if held.no_better:
+        warnings.append(
+            "the route is no better than chance: the base does not tell the members' examples "
+            "apart, or they are too few"
         )
-
-
-def _joined(parts: "Sequence[tuple[list[int], NDArray[Any]]]") -> "NDArray[Any]":
-    """Return rows of several arrays at their places."""
-    first = parts[0][1]
-    whole = np.empty((sum(len(places) for places, _ in parts), *first.shape[1:]), first.dtype)
-    for places, rows in parts:
-        whole[places] = rows
-    return whole
-
-
-@dataclass
-class RoutedClassifier(ProbabilityScorer):
-    """Classifiers that are asked each what goes to it; labels that one does not know have 0."""
-
-    scorers: Sequence[ProbabilityScorer]
-    choose: Choose
-
-    @property
-    def classes(self) -> tuple[str, ...]:
-        """Every label of any member, in the members' order."""
-        return tuple(dict.fromkeys(label for one in self.scorers for label in one.classes))
-
-    @property
-    def multi_label(self) -> bool:
-        """Whether a text may get several labels; the same for all members."""
-        return self.scorers[0].multi_label
-
-    @property
-    def threshold(self) -> float:
-        """The probability from which a label counts, where a text may get several."""
-        return self.scorers[0].threshold
-
-    def predict_proba(
-        self, texts: Sequence[Any], progress: Progress | None = None
-    ) -> "NDArray[np.float64]":
-        """Return probabilities, shape ``(len(texts), len(classes))``."""
-        column = {label: number for number, label in enumerate(self.classes)}
-        found = np.zeros((len(texts), len(column)))
-        done = 0
-        for number, places in _groups(texts, self.choose).items():
-            scorer = self.scorers[number]
-            asked = [texts[place] for place in places]
-            own = scorer.predict_proba(asked, _from(done, progress))
-            found[np.ix_(places, [column[label] for label in scorer.classes])] = own
-            done += len(places)
-        return found
+    table = [
+        ["examples of", *(f"to {name}" for name in names)],
+        *([name, *map(str, row)] for name, row in zip(names, held.table.tolist(), strict=True)),
+    ]
+    return Learnt(figures=figures, lines=lines, table=table, warnings=warnings)

@@ -4,7 +4,7 @@ The base stays as it was loaded: hooks on its layers add to what they put out wh
 each row makes of the same input. PEFT's own ``adapter_names`` takes one adapter after the other.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, replace
@@ -19,7 +19,7 @@ from torch import nn
 from transformers.pytorch_utils import Conv1D
 
 from adapterhub_lite.errors import CapabilityError, IntegrityError
-from adapterhub_lite.protocols import LoadedBase
+from adapterhub_lite.protocols import LoadedBase, TokenOwners
 from adapterhub_lite.specs import Head
 from adapterhub_lite.transformer import empty_model
 from adapterhub_lite.tuners.files import (
@@ -29,12 +29,13 @@ from adapterhub_lite.tuners.files import (
     require_fit,
     saved_heads,
 )
+from adapterhub_lite.tuners.together import split_state, whole_modules
 from adapterhub_lite.tuners.wrapping import wrap
 from adapterhub_lite_peft.checks import reasons_of_names, reasons_of_sizes
 from adapterhub_lite_peft.config import build_config
 from adapterhub_lite_peft.files import read_params
 from adapterhub_lite_peft.params import PeftParams
-from adapterhub_lite_peft.rows import Layout, Single, Update, Weights
+from adapterhub_lite_peft.rows import ByToken, Layout, Single, Update, Weights
 from adapterhub_lite_peft.skeleton import undisturbed
 
 UNDERSTOOD: Final = frozenset(
@@ -59,26 +60,53 @@ class LoraHost:
     """A base with hooks; implements :class:`~adapterhub_lite.protocols.AdapterHost`."""
 
     def __init__(self, base: LoadedBase) -> None:
-        base.model.requires_grad_(False)
+        base.model.requires_grad_(False).eval()
         self._base = base
         self._hooked: set[str] = set()
 
     def add(self, head: Head, folder: Path) -> "LoraAdapter":
         """Read a plain LoRA of linear layers; raises CapabilityError for any other adapter."""
-        params = read_params(folder)
-        state = read_state(folder)
-        laid_out, config = _laid_out(self._base, params, head, state)
-        weights = self._weights(laid_out, state)
-        for name in weights.updates:
-            self._hook(name, _add)
-        for name in weights.whole:
-            self._hook(name, _replace)
+        skeleton = empty_model(self._base.path, head)
+        weights, config = self._read(skeleton, read_params(folder), read_state(folder))
         return LoraAdapter(weights, self._model(config, partial(Single, weights)))
 
     def rows(self, adapters: Sequence[Any]) -> nn.Module:
         """Return what answers row i by ``adapters[i]``; to be called with that many rows."""
         layout = Layout([adapter.weights for adapter in adapters])
         return self._model(self._base.model.config, lambda: layout)
+
+    def split(self, folders: Mapping[str, Path], head: str, owners: TokenOwners) -> "RowsModel":
+        """Return what answers each token by its own adapter, and all by the layers of one head."""
+        answering = self.add(self._base.head, folders[head])
+        updates = [
+            answering.weights.updates if name == head else self._updates(folder)
+            for name, folder in folders.items()
+        ]
+        layout = ByToken(answering.weights.whole, updates, owners)
+        model = self._model(answering.model.config, lambda: layout)
+        for number, tensor in enumerate(layout.tensors()):
+            # they are the model's own, and whoever asks for its size is to count them
+            model.register_buffer(f"held{number}", tensor, persistent=False)
+        return model
+
+    def _updates(self, folder: Path) -> Mapping[str, Update]:
+        """Read a LoRA without what it replaces whole."""
+        params = read_params(folder)
+        state, _ = split_state(read_state(folder), whole_modules(folder))
+        # as a bare transformer: PEFT would give every classifier a head
+        skeleton = replace(empty_model(self._base.path, self._base.head), new=(), head=Head())
+        bare = params.model_copy(update={"modules_to_save": None})
+        return self._read(skeleton, bare, state)[0].updates
+
+    def _read(self, skeleton: LoadedBase, params: PeftParams, state: State) -> tuple[Weights, Any]:
+        """Return an adapter's weights and its model's config; its layers add what it makes."""
+        laid_out, config = lay_out(skeleton, params, state)
+        weights = self._weights(laid_out, state)
+        for name in weights.updates:
+            self._hook(name, _add)
+        for name in weights.whole:
+            self._hook(name, _replace)
+        return weights, config
 
     def _model(self, config: Any, rows: "Callable[[], Layout | Single]") -> "RowsModel":
         answers_questions = self._base.head.kind == "question-answering"
@@ -127,7 +155,11 @@ class RowsModel(nn.Module):
         self.base = base
         self.config = config
         self._rows, self._dropped = rows, dropped
-        self.eval()
+        self.training = False
+
+    def train(self, mode: bool = True) -> "RowsModel":
+        """Stay as it is: whoever answers changes the mode with every batch, module by module."""
+        return self
 
     @property
     def forward(self) -> "Callable[..., Any]":  # type: ignore[override]
@@ -177,15 +209,12 @@ class LoraAdapter:
         return sum(tensor.nbytes for tensor in tensors)
 
 
-def _laid_out(
-    base: LoadedBase, params: PeftParams, head: Head, state: State
-) -> tuple[nn.Module, Any]:
-    """Return the base as PEFT wraps it, without weights, and its config.
+def lay_out(skeleton: LoadedBase, params: PeftParams, state: State) -> tuple[nn.Module, Any]:
+    """Return a base without weights as PEFT wraps it, and its config.
 
     So PEFT itself says which layers an adapter has, and at which scale.
     """
     _refuse_special(params)
-    skeleton = empty_model(base.path, head)
     # plain LoRA made of PiSSA has twice its rank
     reasons = [*reasons_of_sizes(skeleton, params, slack=2), *reasons_of_names(skeleton, params)]
     if reasons:
@@ -204,13 +233,18 @@ def _laid_out(
 def _refuse_special(params: PeftParams) -> None:
     if params.peft_type != "LORA":
         raise CapabilityError(f"rows of different {params.peft_type} adapters share no pass")
+    if special := special_settings(params):
+        raise CapabilityError(f"rows of a LoRA with {special[0]} share no pass with others")
+
+
+def special_settings(params: PeftParams) -> list[str]:
+    """Return the settings by which a LoRA is no plain one."""
     settings = params.model_dump()
     defaults = type(params)().model_dump()
     special = [n for n in settings if n not in UNDERSTOOD and settings[n] != defaults[n]]
     if settings["init_lora_weights"] not in LEAVES_BASE:
         special.append("init_lora_weights")
-    if special:
-        raise CapabilityError(f"rows of a LoRA with {special[0]} share no pass with others")
+    return special
 
 
 def _require_linear(name: str, layer: LoraLayer) -> None:
@@ -224,7 +258,7 @@ def _update(name: str, state: State, scale: float, device: torch.device) -> Upda
     if not down.is_floating_point() or down.itemsize < 4:
         # PEFT computes with adapters of 16 bits in 32, too
         down, up = down.float(), up.float()
-    return Update(down.T.contiguous(), (up.T * scale).contiguous())
+    return Update(down.contiguous(), (up.T * scale).contiguous())
 
 
 def _filled(copy: nn.Module, name: str, state: State, device: torch.device) -> nn.Module:

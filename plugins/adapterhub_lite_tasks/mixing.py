@@ -1,6 +1,7 @@
 """Scorers of one pass: alone, or with rows of other adapters on the same base."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import groupby
 from typing import Any
 
 import torch
@@ -61,10 +62,10 @@ class OnePass:
 class _Given(nn.Module):
     """Stands for a model that was called already: gives what it put out for some of the rows."""
 
-    def __init__(self, output: Any, places: torch.Tensor, outputs: int) -> None:
+    def __init__(self, output: Any, rows: slice, outputs: int) -> None:
         super().__init__()
         self._output = {
-            name: value[places] for name, value in output.items() if torch.is_tensor(value)
+            name: value[rows] for name, value in output.items() if torch.is_tensor(value)
         }
         if outputs:
             # filled up to the widest head in the batch
@@ -90,13 +91,20 @@ def _read_mixed(
             batch = scorers[0].collate([features[part][place] for part, place in chosen])
             batch = {name: tensor.to(device_of(model)) for name, tensor in batch.items()}
             output = call(model, batch)
-            for part in dict.fromkeys(part for part, _ in chosen):
-                at = [number for number, (own, _) in enumerate(chosen) if own == part]
-                places = torch.tensor(at, device=device_of(model))
+            for rows_of, part in _runs(chosen):
                 scorer = scorers[part]
-                given = _Given(output, places, len(scorer.classes))
-                own = {name: tensor[places] for name, tensor in batch.items()}
+                given = _Given(output, rows_of, len(scorer.classes))
+                own = {name: tensor[rows_of] for name, tensor in batch.items()}
                 read = scorer.read(given, own).double().cpu().numpy()
-                for number, value in zip(at, read, strict=True):
-                    found[part][chosen[number][1]] = value
+                for (_, place), value in zip(chosen[rows_of], read, strict=True):
+                    found[part][place] = value
     return found
+
+
+def _runs(chosen: Sequence[tuple[int, int]]) -> Iterator[tuple[slice, int]]:
+    """Yield the rows of each part, which lie side by side, and its number."""
+    first = 0
+    for part, own in groupby(chosen, key=lambda one: one[0]):
+        last = first + len(list(own))
+        yield slice(first, last), part
+        first = last

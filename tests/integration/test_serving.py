@@ -28,10 +28,10 @@ TEXTS = ("the apple is sweet", "a heavy drill", "that quiet flute and the violin
 
 
 @contextlib.contextmanager
-def serving(*refs: str, **limits: Any) -> Iterator[Running]:
+def serving(*refs: str, fleet: Fleet | None = None, **limits: Any) -> Iterator[Running]:
     """Serve versions of the test's registry."""
     registry = api.open_registry()
-    fleet: Any = Fleet(registry, get_catalogue())
+    fleet = fleet or Fleet(registry, get_catalogue())
     with running(registry, _Counted(fleet, registry), refs=refs, **limits) as server:
         yield server
 

@@ -1,9 +1,10 @@
 """Adapters on tiny bases, drawn instead of trained, as versions of a registry."""
 
+import json
 import shutil
 import sys
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from adapterhub_lite.specs import Head, ResolvedBase
 from adapterhub_lite.testing import write_tiny_model
 from adapterhub_lite.training.publish import publish_folder
 from adapterhub_lite_registry import ManifestDraft
+from tests.unit.composition.routes import FRUIT, MUSIC
 
 LABELS = ("fruit", "tool", "music")
 TEXTS = ("the apple is sweet", "a heavy drill", "that quiet flute", "my rusty saw is loud")
@@ -58,14 +60,21 @@ def drawn(
     done: dict[str, Path] = {}
 
     def draw(
-        name: str, given: dict[str, Any], labels: tuple[str, ...], base: Path, loader: str
+        name: str,
+        given: dict[str, Any],
+        labels: tuple[str, ...],
+        base: Path,
+        loader: str,
+        objective: str,
     ) -> Path:
-        key = repr((name, given, labels, base, loader))
+        key = repr((name, given, labels, base, loader, objective))
         if key not in done:
-            head = Head(kind="sequence-classification", labels=labels, problem="single-label")
+            head = Head(kind=get_catalogue().objective(objective).head)
+            if head.kind == "sequence-classification":
+                head = replace(head, labels=labels, problem="single-label")
             done[key] = tmp_path_factory.mktemp("drawn") / name
             done[key].mkdir()
-            _write(done[key], given, head, _resolved(base), loader)
+            _write(done[key], given, head, _resolved(base), loader, objective)
         return done[key]
 
     return draw
@@ -84,11 +93,12 @@ def adapter(bases: Callable[..., Path], drawn: Callable[..., Path], tmp_path: Pa
         labels: tuple[str, ...] = LABELS,
         base: Path | None = None,
         loader: str = "fp32",
+        objective: str = "classification",
     ) -> str:
         given = {"name": method} if isinstance(method, str) else dict(method)
         folder = tmp_path / "adapters" / name
-        shutil.copytree(drawn(name, given, labels, base or bases(), loader), folder)
-        draft = ManifestDraft(kind="adapter", task="text-classification")
+        shutil.copytree(drawn(name, given, labels, base or bases(), loader, objective), folder)
+        draft = ManifestDraft(kind="adapter", task=get_catalogue().objective(objective).task)
         return str(publish_folder(folder, name, draft, api.open_registry()))
 
     return publish
@@ -99,7 +109,12 @@ def _resolved(base: Path) -> ResolvedBase:
 
 
 def _write(
-    folder: Path, given: dict[str, Any], head: Head, base: ResolvedBase, loader: str
+    folder: Path,
+    given: dict[str, Any],
+    head: Head,
+    base: ResolvedBase,
+    loader: str,
+    objective: str,
 ) -> None:
     catalogue = get_catalogue()
     loader_spec = catalogue.loader(loader)
@@ -115,19 +130,40 @@ def _write(
             if name in attached.trainable:
                 value.data += torch.randn(value.shape) * 0.3
     method.save(attached, folder)
-    objective = catalogue.objective("classification")
-    implementation = catalogue.implementation(objective)
-    scorer = implementation.adopt(loaded, objective.params())
+    learns = catalogue.objective(objective)
+    implementation = catalogue.implementation(learns)
+    scorer = implementation.adopt(loaded, learns.params())
     implementation.save(Outcome(scorer, None, kept="drawn", reason="drawn", selection=None), folder)
     info = ArtifactInfo(
-        task="text-classification",
+        task=learns.task,
         method=given["name"],
-        objective="classification",
+        objective=objective,
         loader=loader,
         head=head,
         base=NeededBase(ref=base.path, fingerprint=fingerprint(base)),
     )
     write_artifact_info(folder, info)
+
+
+@pytest.fixture
+def rows(tmp_path: Path) -> Callable[..., str]:
+    """Return a function that writes texts into a file of the test's own."""
+
+    def write(name: str, texts: Sequence[str]) -> str:
+        file = tmp_path / f"{name}.jsonl"
+        file.write_text("".join(json.dumps({"text": text}) + "\n" for text in texts))
+        return str(file)
+
+    return write
+
+
+@pytest.fixture
+def pair(adapter: Adapter, rows: Callable[..., str]) -> list[dict[str, Any]]:
+    """Return two members with other labels, and examples of each."""
+    return [
+        {"ref": adapter("a"), "examples": rows("fruit", FRUIT)},
+        {"ref": adapter("b", labels=("yes", "no")), "examples": rows("music", MUSIC)},
+    ]
 
 
 @pytest.fixture

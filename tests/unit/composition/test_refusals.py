@@ -110,13 +110,6 @@ def test_a_whole_model(adapter: Adapter, plan: Any, tmp_path: Path, bases: Bases
     assert whole == "whole@1"
 
 
-def test_a_composition_of_compositions(adapter: Adapter, plan: Any, compose: Any) -> None:
-    a, b = adapter("a"), adapter("b")
-    compose("switch", a, b)
-    with pytest.raises(CapabilityError, match=r"made@1 is a composition itself \(switch\)"):
-        plan("switch", "made", a)
-
-
 def test_what_takes_one_model_refuses_a_composition(adapter: Adapter, compose: Any) -> None:
     from adapterhub_lite.deployment.baking import bake
     from adapterhub_lite.plugins import get_catalogue
@@ -210,3 +203,50 @@ def test_heads_that_an_objective_keeps_itself_have_no_average(
     assert "head: a" in refused.value.hint
     assert plan("average", *refs, head="b").members.head == "b"
     assert plan("stack", *refs).members.head == "b"
+
+
+SPLITS: list[tuple[dict[str, Any], list[dict[str, Any]], str]] = [
+    ({}, [{}, {}], "a does not say how many tokens it takes"),
+    ({}, [{"tokens": 2}, {"tokens": 2}], "b is the last, which takes the rest of a text"),
+    ({}, [{"tokens": 80}, {}], "reads 80 tokens, of which the first members take 80"),
+    ({"by": "segment"}, [{"tokens": 2}, {}], "a is given a number of tokens"),
+    ({"by": "segment"}, [{}, {}, {}], "a pair has two texts, and there are 3 members"),
+    ({"by": "segment"}, [{}, {}], "their tokenizer puts nothing between two texts"),
+]
+
+
+def test_a_split_whose_tokens_are_nobodys_or_everybodys(adapter: Adapter, plan: Any) -> None:
+    refs = [adapter(name) for name in "abc"]
+    for params, members, reason in SPLITS:
+        asked = [{"ref": ref, **one} for ref, one in zip(refs, members, strict=False)]
+        with pytest.raises(CapabilityError, match=reason):
+            plan({"name": "split", **params}, *asked)
+
+
+def test_a_split_of_adapters_that_share_out_no_tokens(
+    adapter: Adapter, bases: Bases, plan: Any
+) -> None:
+    def split(name: str, **given: Any) -> Any:
+        refs = [adapter(f"{name}-{number}", **given) for number in range(2)]
+        return {"ref": refs[0], "tokens": 2}, {"ref": refs[1]}
+
+    dora = {"name": "lora", "use_dora": True}
+    with pytest.raises(CapabilityError, match="d-0 is a LoRA with use_dora"):
+        plan("split", *split("d", method=dora))
+    with pytest.raises(CapabilityError, match="'loha' does not declare 'per-token'") as refused:
+        plan("split", *split("h", method="loha"))
+    assert "bottleneck" in refused.value.hint
+    with pytest.raises(CapabilityError, match="an encoder-decoder reads two sequences"):
+        plan("split", *split("e", base=bases("bart")))
+    first, last = split("w", base=bases("llama"), objective="causal-lm")
+    with pytest.raises(CapabilityError, match="causal-lm does not read two texts at once"):
+        plan({"name": "split", "by": "segment"}, first["ref"], last["ref"])
+
+
+def test_a_layer_behind_the_transformer_is_told_by_its_name(
+    adapter: Adapter, bases: Bases, compose: Any
+) -> None:
+    given = {"name": "lora", "target_modules": ["lm_head", "q_proj"]}
+    a, b = (adapter(n, given, base=bases("llama"), objective="causal-lm") for n in "ab")
+    with pytest.raises(CapabilityError, match=r"lm_head is given .* the transformer reads no"):
+        compose("split", {"ref": a, "tokens": 2}, b)

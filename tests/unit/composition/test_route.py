@@ -16,13 +16,14 @@ from adapterhub_lite.data.table import TextSet
 from adapterhub_lite.errors import CapabilityError
 from adapterhub_lite.predictions import Valued
 from adapterhub_lite.scoring import Scored
-from adapterhub_lite_compositions.route import Routed, by_words, text_of
+from adapterhub_lite_compositions.routed import Routed
+from adapterhub_lite_compositions.rules import Rule, by_words, text_of
 from tests.unit.composition.conftest import TEXTS, Adapter
 
 Compose = Callable[..., Any]
 
 
-def rule(*words: Sequence[str], default: int = 0) -> Callable[[Any], int]:
+def rule(*words: Sequence[str], default: int = 0) -> Rule:
     members: Any = [SimpleNamespace(params=SimpleNamespace(words=list(w))) for w in words]
     return by_words(members, default)
 
@@ -68,7 +69,7 @@ def test_each_text_is_answered_by_its_member(adapter: Adapter, compose: Compose)
     ],
 )
 def test_a_word_is_found_whole_and_in_any_case(text: str, member: int) -> None:
-    assert rule(["invoice"], ["parcel", "c++"], [], default=2)(text) == member
+    assert rule(["invoice"], ["parcel", "c++"], [], default=2)([text]) == [member]
 
 
 def test_an_input_of_several_texts_is_read_whole() -> None:

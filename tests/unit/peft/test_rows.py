@@ -15,11 +15,13 @@ WIDTH, OUT = 6, 5
 def drawn(number: int, rank: int) -> Weights:
     generator = torch.Generator().manual_seed(number)
     update = Update(
-        torch.randn(WIDTH, rank, generator=generator), torch.randn(rank, OUT, generator=generator)
+        torch.randn(rank, WIDTH, generator=generator), torch.randn(rank, OUT, generator=generator)
     )
+    other = Update(update.down.repeat(2, 1), update.up.flip(1).repeat(2, 1))
     head = nn.Linear(WIDTH, 2 + number)
     # the last of three changes only its own head, the first has none
-    return Weights({} if number == 2 else {"layer": update}, {} if number == 0 else {"head": head})
+    updates = {} if number == 2 else {"layer": update, "other": other}
+    return Weights(updates, {} if number == 0 else {"head": head})
 
 
 ADAPTERS = [drawn(number, rank) for number, rank in enumerate((3, 1, 2))]
@@ -30,12 +32,13 @@ def test_each_row_has_its_own_update(owners: list[int], tokens: int) -> None:
     layout = Layout([ADAPTERS[number] for number in owners])
     x = torch.randn(len(owners), tokens, WIDTH)
     output = torch.randn(len(owners), tokens, OUT)
-    found = layout.add("layer", x, output.clone())
-    for row, number in enumerate(owners):
-        alone = Single(ADAPTERS[number]).add("layer", x[row : row + 1], output[row : row + 1])
-        expected = output[row] if alone is None else alone[0]
-        own = output[row] if found is None else found[row]
-        torch.testing.assert_close(own, expected, atol=1e-5, rtol=1e-5)
+    for layer in ("layer", "other", "layer", "other"):  # as when a text is written
+        found = layout.add(layer, x, output.clone())
+        for row, number in enumerate(owners):
+            alone = Single(ADAPTERS[number]).add(layer, x[row : row + 1], output[row : row + 1])
+            expected = output[row] if alone is None else alone[0]
+            own = output[row] if found is None else found[row]
+            torch.testing.assert_close(own, expected, atol=1e-5, rtol=1e-5)
 
 
 @given(st.lists(st.integers(0, 2), min_size=1, max_size=12))

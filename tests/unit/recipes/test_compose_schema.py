@@ -14,7 +14,9 @@ from adapterhub_lite.recipes.compose_schema import compose_schema
 from tests.unit.recipes.test_schema import undescribed
 
 PAGE = (Path(__file__).parents[3] / "docs" / "composition.md").read_text(encoding="utf-8")
-EXAMPLES = [yaml.safe_load(text) for text in re.findall(r"```yaml\n(.*?)```", PAGE, re.DOTALL)]
+RECIPES = [yaml.safe_load(text) for text in re.findall(r"```yaml\n(.*?)```", PAGE, re.DOTALL)]
+EXAMPLES = [recipe for recipe in RECIPES if "method" not in recipe]
+"""A fusion is trained, and its recipe is one of training."""
 AVERAGE = {"composition": "average", "members": ["a@1", "b@1"]}
 
 

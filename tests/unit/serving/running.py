@@ -12,7 +12,7 @@ import httpx2 as httpx
 
 from adapterhub_lite.errors import AdapterHubError
 from adapterhub_lite.inference.fleet import Asked
-from adapterhub_lite.predictions import Classified, Embedded, Generated, Prediction
+from adapterhub_lite.predictions import Classified, Embedded, Generated, Prediction, Several
 from adapterhub_lite.serving.access import Access
 from adapterhub_lite.serving.app import Application
 from adapterhub_lite.serving.journal import RequestLog
@@ -55,6 +55,10 @@ def answer(asked: Asked) -> Prediction:
     share = (sum(map(ord, asked.ref + text)) % 89 + 10) / 200
     if asked.ref.startswith("tickets"):
         return Classified(text, ("lost",), {"lost": 1 - share, "late": share})
+    if asked.ref.startswith("all"):
+        names = {"topic": "tickets", "near": "embed"}
+        answers = {name: answer(Asked(ref=ref, input=text)) for name, ref in names.items()}
+        return Several(text, answers)
     if asked.ref.startswith("embed"):
         return Embedded(text, (share, 0.5, -0.25), read=len(text.split()))
     most = asked.options.max_new_tokens if asked.options else None

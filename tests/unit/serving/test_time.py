@@ -1,11 +1,17 @@
 """What depends on when: batches, deadlines, clients that leave or are slow, the end."""
 
+import asyncio
 import socket
+import time
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
 import pytest
 
+from adapterhub_lite.inference.fleet import Asked
+from adapterhub_lite.serving.batching import Batcher
+from adapterhub_lite.serving.limits import Limits
+from adapterhub_lite.serving.work import Job
 from adapterhub_lite_registry import Registry
 from tests.unit.serving.running import FakeFleet, Running, running, until
 from tests.unit.serving.test_answers import error_of
@@ -72,13 +78,33 @@ def test_inputs_that_nobody_waits_for_are_not_computed(
 ) -> None:
     with running(registry, fleet, timeout=0.5) as server:
         held = Held(server)
-        late = held.ask("late")
+        late = held.ask(["late", "late too"])
         response = late.result()
         assert (response.status_code, error_of(response)["code"]) == (504, "deadline_exceeded")
         assert held.first.result().status_code == 504
         held.release()
         assert server.classify("x").status_code == 200
-    assert "late" not in [row.input for batch in fleet.batches for row in batch]
+        assert server.application.service.batcher.waiting == 0
+    assert [row.input for batch in fleet.batches for row in batch] == ["first", "x"]
+
+
+def test_inputs_whose_time_is_over_are_not_computed_though_somebody_waits(
+    registry: Registry, fleet: FakeFleet
+) -> None:
+    async def computed() -> None:
+        loop, rows = asyncio.get_running_loop(), [Asked(ref="tickets@1", input="x")]
+        over = Job(rows, "read", time.monotonic() - 1, loop)
+        right = Job(rows, "read", time.monotonic() + 20, loop)
+        for job in (over, right):
+            batcher.submit(job)
+        batcher.start()
+        await right.done
+        assert not over.done.done()
+
+    batcher = Batcher(fleet, Limits(), lambda rows, seconds: None)
+    asyncio.run(computed())
+    assert batcher.stop(5)
+    assert [len(batch) for batch in fleet.batches] == [1]
 
 
 def test_a_client_that_leaves_takes_its_inputs_with_it(
