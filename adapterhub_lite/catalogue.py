@@ -17,9 +17,11 @@ import pluggy
 
 from adapterhub_lite.errors import (
     AdapterHubError,
+    CapabilityError,
     MissingDependencyError,
     PluginError,
     UnknownNameError,
+    nearest_name,
 )
 from adapterhub_lite.hookspecs import PROJECT, HookSpecs
 from adapterhub_lite.plugins import PluginRecord, PluginSource, conflict, one_line
@@ -69,6 +71,14 @@ KINDS: Final[Mapping[str, tuple[str, type[Spec]]]] = {
     "remote": ("adapterhub_remotes", RemoteSpec),
 }
 """Kind → the hook that collects it, and the spec its records must be."""
+PLACES: Final[Mapping[str, str]] = {
+    "strategy": "ahl merge, with strategy",
+    "loader": "ahl train, with loader",
+    "objective": "ahl train, with objective",
+    "composition": "ahl compose, with composition",
+    "method": "ahl train, with method",
+}
+"""Kinds that recipes name → the command whose recipe does, and its key."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,11 +191,21 @@ class Catalogue:
     def _unknown(self, kind: str, name: str) -> UnknownNameError:
         """Return the error for a name that nobody offers, or nobody who could be loaded."""
         error = UnknownNameError(kind, name, self.names(kind))
+        if not error.nearest and (elsewhere := self._elsewhere(name)):
+            error.hint = f"{elsewhere}; {error.hint}"
         idle = [f"{r.source.id} ({r.status})" for r in self.records if r.status != "ok"]
         if idle:
             more = ", …" if len(idle) > 3 else ""
             error.hint += f"; not loaded: {', '.join(idle[:3])}{more}; see: ahl plugins list"
         return error
+
+    def _elsewhere(self, name: str) -> str:
+        """Say where something of that name, or one much like it, has its place, if anywhere."""
+        places = {known: kind for kind in PLACES for known in self.names(kind)}
+        near = nearest_name(name, places)
+        if near is None:
+            return ""
+        return f"there is the {places[near]} {near!r}: {PLACES[places[near]]}: {near}"
 
     def method(self, name: str) -> MethodSpec:
         """Return the method called ``name``; errors as :meth:`offer`."""
@@ -257,6 +277,7 @@ class Catalogue:
     def implementation(self, spec: Spec) -> Any:
         """Import what stands behind a spec: a class is instantiated, a function returned as it is.
 
+        A method that is trained upon adapters gets what finds the implementation of their method.
         Raises MissingDependencyError when a library that it declares is absent, PluginError when
         the import fails.
         """
@@ -268,7 +289,11 @@ class Catalogue:
         module, _, attribute = spec.implementation.partition(":")
         try:
             found = getattr(import_module(module), attribute)
-            return found() if isinstance(found, type) else found
+            if not isinstance(found, type):
+                return found
+            if isinstance(spec, MethodSpec) and spec.upon:
+                return found(lambda name: self.implementation(self.upon(spec, name)))
+            return found()
         except AdapterHubError:
             raise
         except Exception as error:
@@ -276,6 +301,24 @@ class Catalogue:
                 f"{spec.name!r} cannot be imported from {spec.implementation!r}: {one_line(error)}",
                 plugin=module,
             ) from error
+
+    def upon(self, spec: MethodSpec, name: str) -> MethodSpec:
+        """Return the method called ``name``, upon whose adapters that of ``spec`` is trained.
+
+        Raises CapabilityError where it is not; errors as :meth:`offer`.
+        """
+        found = self.method(name)
+        if spec.upon not in found.capabilities:
+            specs = (offer.spec for offer in self.usable("method"))
+            able = [
+                s.name for s in specs if isinstance(s, MethodSpec) and spec.upon in s.capabilities
+            ]
+            raise CapabilityError(
+                f"the method {spec.name!r} is not trained upon adapters of the method {name!r}, "
+                f"which does not declare {spec.upon!r}",
+                hint=f"methods whose adapters it takes: {', '.join(able)}",
+            )
+        return found
 
     def resolve_base(self, ref: str) -> ResolvedBase | None:
         """Ask each plugin for the base model ``ref``; the first answer counts."""

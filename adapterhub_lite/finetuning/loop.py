@@ -11,7 +11,7 @@ batches, loop and Trainer take the same steps; a test holds them together.
 import math
 import os
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -143,15 +143,13 @@ class _Training:
         self._factor = rate_factors(params, self.total)
         self._why_last = _why_last(attached, data, params)
         parameters = _trainable(attached)
-        self._stepper = self._make_stepper(parameters, attached.on_step)
+        self._stepper = self._make_stepper(parameters, attached)
         scaler = self._stepper.precision.scaler
         self._state = TrainingState(parameters, self._stepper.optimiser, scaler)
         self._seconds = 0.0
         self._tokens = 0
 
-    def _make_stepper(
-        self, parameters: Parameters, on_step: Callable[[int], None] | None
-    ) -> Stepper:
+    def _make_stepper(self, parameters: Parameters, attached: Attached) -> Stepper:
         learning = list(parameters.values())
         return Stepper(
             model=self._model,
@@ -160,7 +158,8 @@ class _Training:
             optimiser=make_optimiser(parameters, self._params, self._rate),
             precision=Precision(self._params.precision, learning[0].device, learning),
             max_grad_norm=self._params.max_grad_norm,
-            on_step=on_step,
+            on_step=attached.on_step,
+            penalty=attached.penalty,
         )
 
     def run(self, reporter: Reporter) -> Fitted:

@@ -35,6 +35,7 @@ class Stepper:
     """Takes optimiser steps.
 
     ``max_grad_norm`` 0 clips nothing; ``on_step`` is told the step's number while gradients stand.
+    ``penalty`` is added to a step's loss once, and is no part of the figures.
     """
 
     model: nn.Module
@@ -44,6 +45,7 @@ class Stepper:
     precision: Precision
     max_grad_norm: float
     on_step: Callable[[int], None] | None = None
+    penalty: Callable[[], torch.Tensor] | None = None
 
     def step(self, number: int, micro_batches: Sequence[Sequence[Feature]]) -> StepFigures:
         """Take step ``number``; raises NonFiniteError when loss or gradient is not finite.
@@ -57,6 +59,8 @@ class Stepper:
         total = torch.zeros((), dtype=torch.float64, device=device)
         for batch in batches:
             total += self._backward(batch, divisor)
+        if self.penalty:
+            self.precision.scaler.scale(self.penalty()).backward()  # type: ignore[no-untyped-call]
         norm = self._update(number)
         # One transfer from the device for everything that has to be known here.
         stacked = torch.stack([total, units.double(), norm.double()])

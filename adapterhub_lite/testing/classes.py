@@ -23,14 +23,16 @@ from adapterhub_lite.testing.suite import Check, case_of, check_offer, checks_of
 class Conformance:
     """What the classes share; subclasses of theirs give ``name``.
 
-    ``plugin`` is the plugin's module, for one that is not installed. ``params`` and
-    ``expected_failures`` win over what the plugin's hook ``adapterhub_conformance`` says.
+    ``plugin`` is the plugin's module, for one that is not installed. ``params``,
+    ``adapters`` and ``expected_failures`` win over what the plugin's hook
+    ``adapterhub_conformance`` says.
     """
 
     kind: ClassVar[str]
     name: ClassVar[str]
     plugin: ClassVar[object | None] = None
     params: ClassVar[Mapping[str, Any] | None] = None
+    adapters: ClassVar[Mapping[str, Mapping[str, Any]] | None] = None
     expected_failures: ClassVar[Mapping[str, str] | None] = None
 
     @classmethod
@@ -53,6 +55,7 @@ class Conformance:
             kind=self.kind,
             name=self.name,
             params=said.params if self.params is None else self.params,
+            adapters=said.adapters if self.adapters is None else self.adapters,
             expected_failures=said.expected_failures if expected is None else expected,
         )
         (result,) = check_offer(

@@ -9,7 +9,9 @@ from pathlib import Path
 from typing import Final
 
 from adapterhub_lite.errors import AdapterHubError, CapabilityError, SelfTestError
+from adapterhub_lite.inference.artifact import LEARNT
 from adapterhub_lite.plugins import one_line
+from adapterhub_lite.predictions import Several
 from adapterhub_lite.testing.asking import records, require_no_company, require_order
 from adapterhub_lite.testing.composition_members import (
     acting,
@@ -17,14 +19,17 @@ from adapterhub_lite.testing.composition_members import (
     adapter_of_other_labels,
     adapters,
     asked,
+    compose,
     composed,
     composed_folder,
     copies,
     load,
     loaded,
+    needs_examples,
     plan,
     planned,
     spec_of,
+    switch_of,
 )
 from adapterhub_lite.testing.examples import digests
 from adapterhub_lite.testing.files import require_plain_files
@@ -58,10 +63,11 @@ def check_unsuitable_members_are_refused(subject: Subject) -> None:
     members; what it takes has to compose and to answer.
     """
     needed(planned, check_takes_members.__name__, subject)
+    default = {} if spec_of(subject).asks_all else {"head": "member-0"}
     for what, other in UNSUITABLE.items():
         folders = [*adapters(subject)[:-1], other(subject)]
         try:
-            found = plan(subject, folders, head="member-0")
+            found = plan(subject, folders, **default)
         except AdapterHubError:
             continue
         except Exception as error:
@@ -88,6 +94,22 @@ def check_composes(subject: Subject) -> None:
         found = planned(subject)
         found.implementation.write(found.members, found.params, subject.folder)
         require_plain_files(subject.folder, subject.shared)
+
+
+def check_learns_the_same_each_time(subject: Subject) -> None:
+    """One that learns from examples writes the same bytes each time, as safetensors and JSON.
+
+    Draw by a seed of your own, and let nothing depend on the time or on the order of a set.
+    """
+    needed(planned, check_takes_members.__name__, subject)
+    if not needs_examples(subject):
+        raise NotApplicableError("it learns nothing")
+    first = composed_folder(subject) / LEARNT
+    again = subject.folder / "again"
+    compose(subject, planned(subject), again)
+    require_plain_files(first, subject.shared)
+    if digests(first) != digests(again / LEARNT):
+        raise CheckFailedError("from the same examples it writes other files than before")
 
 
 def check_answers_as_its_reference(subject: Subject) -> None:
@@ -162,7 +184,8 @@ def check_members_stay_as_they_are(subject: Subject) -> None:
 def check_equal_members_answer_as_one(subject: Subject) -> None:
     """Members that are asked alone, and are all one adapter, decide together as that one.
 
-    Whoever is asked, and however answers are combined, there is one answer to choose from.
+    Whoever is asked, and however answers are combined, there is one answer to choose from; where
+    every member's answer is given, it is each of them.
     """
     if spec_of(subject).result != "answers":
         raise NotApplicableError("its members do not answer for themselves")
@@ -172,10 +195,45 @@ def check_equal_members_answer_as_one(subject: Subject) -> None:
     together = acting(subject, found).predict(inputs)
     alone = found.members.scorer(found.members.all[0]).predict(inputs)
     for number, (one, other) in enumerate(zip(alone, together, strict=True)):
-        if one.summary() != other.summary():
+        given = other.answers.values() if isinstance(other, Several) else [other]
+        if any(one.summary() != answer.summary() for answer in given):
             raise CheckFailedError(
                 f"each member answers input {number} by {one.summary()!r}, and together they "
                 f"answer {other.summary()!r}"
+            )
+
+
+def check_members_may_be_compositions(subject: Subject) -> None:
+    """Members that are asked alone may be compositions: a switch counts as whom it asks.
+
+    Go by what every member has (its task, rows, head and scorer), not by the method or objective
+    that only adapters have; or refuse others in check(), in a line of text.
+    """
+    spec = spec_of(subject)
+    if spec.result != "answers" or spec.needs:
+        raise NotApplicableError("each of its members has to be one adapter")
+    needed(check_answers_alike_each_time, check_answers_alike_each_time.__name__, subject)
+    first, *others = adapters(subject)
+    folders = [switch_of(subject, first), *others]
+    try:
+        found = plan(subject, folders)
+    except CapabilityError:
+        return
+    except Exception as error:
+        raise CheckFailedError(f"of a switch check() raises {one_line(error)}") from error
+    inputs = asked(subject)
+    try:
+        nested = records(acting(subject, found), inputs)
+    except Exception as error:
+        raise CheckFailedError(
+            f"check() says nothing of a switch, and then it raises {one_line(error)}"
+        ) from error
+    plain = records(acting(subject, plan(subject, [first, *others])), inputs)
+    for number, (one, other) in enumerate(zip(plain, nested, strict=True)):
+        if not alike(one, other):
+            raise CheckFailedError(
+                f"input {number} is answered by {one}, and with a switch that asks the first "
+                f"member in its place by {other}"
             )
 
 
@@ -183,10 +241,12 @@ CHECKS: Final = (
     check_takes_members,
     check_unsuitable_members_are_refused,
     check_composes,
+    check_learns_the_same_each_time,
     check_answers_as_its_reference,
     check_answers_alike_each_time,
     check_answers_each_input_in_order,
     check_company_does_not_matter,
     check_members_stay_as_they_are,
     check_equal_members_answer_as_one,
+    check_members_may_be_compositions,
 )

@@ -4,8 +4,10 @@ The members are LoRA adapters, trained as text classifiers for two steps. Where 
 others, the case names their training: ``params={"recipe": {"method": …, "objective": …}}``. What a
 recipe of the composition says of each member is given as it is written there, without the
 reference: ``params={"members": [{"words": ["saw"]}, {}]}``. All other keys are its own parameters.
+Of one that learns each member's examples are texts of one label.
 """
 
+import json
 import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -13,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from adapterhub_lite import api
 from adapterhub_lite.errors import SelfTestError
+from adapterhub_lite.protocols import AdapterMember
 from adapterhub_lite.specs import CompositionSpec
 from adapterhub_lite.testing.asking import Answering
 from adapterhub_lite.testing.exchange import published, registry_of
@@ -79,14 +82,50 @@ def adapter_of_another_task(subject: Subject) -> Path:
     return _other(subject, {"objective": objective}, [("text", "value"), *rows])
 
 
+def switch_of(subject: Subject, adapter: Path) -> Path:
+    """Return the folder of a switch that answers as ``adapter`` does, unless another is chosen."""
+    folder = subject.folder / "switch"
+    members = [
+        {"ref": str(adapter), "name": "asked"},
+        {"ref": str(adapters(subject)[-1]), "name": "other"},
+    ]
+    asked = {"composition": "switch", "members": members}
+    api.compose(asked, out=folder, registry=registry_of(subject), catalogue=subject.catalogue)
+    return folder
+
+
 def recipe(subject: Subject, folders: Sequence[Path], **more: Any) -> dict[str, Any]:
     """Return the recipe that composes these, by the case's parameters."""
+    learns = needs_examples(subject)
     members = [
-        {"ref": str(folder), "name": f"member-{number}", **given}
+        {
+            "ref": str(folder),
+            "name": f"member-{number}",
+            **({"examples": str(examples_of(subject, number))} if learns else {}),
+            **given,
+        }
         for number, (folder, given) in enumerate(zip(folders, member_params(subject), strict=True))
     ]
     composition = {"name": spec_of(subject).name, **composition_params(subject)}
     return {"composition": composition, "members": members, **more}
+
+
+def needs_examples(subject: Subject) -> bool:
+    """Say whether the composition learns from examples, with the case's parameters."""
+    spec = spec_of(subject)
+    params = spec.params.model_validate(composition_params(subject))
+    return spec.learns and bool(subject.implementation.needs_examples(params))
+
+
+def examples_of(subject: Subject, number: int) -> Path:
+    """Return a file of inputs for a member: those of one label, and each member's of another."""
+    file = subject.shared / f"examples-{number}.jsonl"
+    if not file.exists():
+        labels = list(dict.fromkeys(label for _, label in TINY_ROWS))
+        texts = [text for text, label in TINY_ROWS if label == labels[number % len(labels)]]
+        lines = [json.dumps({"text": text}) + "\n" for text in texts]
+        file.write_text("".join(lines), encoding="utf-8")
+    return file
 
 
 def plan(subject: Subject, folders: Sequence[Path], **more: Any) -> "ComposePlan":
@@ -109,8 +148,8 @@ def load(subject: Subject, folder: Path) -> "Predictor":
 
 def acting(subject: Subject, found: "ComposePlan") -> Answering:
     """Let open members act together as the core does, and return what answers."""
-    if found.spec.result == "adapter":
-        folder = subject.folder / f"adapter-{len(list(subject.folder.iterdir()))}"
+    if found.spec.result == "adapter" or found.examples:
+        folder = subject.folder / f"composed-{len(list(subject.folder.iterdir()))}"
         compose(subject, found, folder)
         return load(subject, folder)
     from adapterhub_lite.inference.composed import load_together
@@ -155,7 +194,9 @@ def loaded(subject: Subject) -> "Predictor":
 def asked(subject: Subject) -> list[Any]:
     """Return inputs of the members' task."""
     found = needed(planned, "check_takes_members", subject)
-    return inputs_of(found.members.all[0].objective)
+    first = found.members.all[0]
+    assert isinstance(first, AdapterMember), "the kit trains adapters"
+    return inputs_of(first.objective)
 
 
 def copies(folders: Sequence[Path], place: Path) -> list[Path]:

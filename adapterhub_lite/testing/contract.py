@@ -2,10 +2,12 @@
 
 import inspect
 from collections.abc import Mapping, Sequence
+from types import new_class
 from typing import Any, Final
 
 from adapterhub_lite import protocols
 from adapterhub_lite.specs import (
+    Capability,
     CompositionSpec,
     ExporterSpec,
     MergeSpec,
@@ -14,6 +16,13 @@ from adapterhub_lite.specs import (
     Spec,
 )
 
+TOGETHER: Final[Mapping[Capability, type]] = {
+    "fusible": protocols.FusibleMethod,
+    "per-token": protocols.SplitMethod,
+    "shared-pass": protocols.MixedMethod,
+    "several-active": protocols.TogetherMethod,
+}
+"""What a method may declare of several adapters → what it then has to be besides."""
 COMPOSITIONS: Final[Mapping[str, type]] = {
     "adapter": protocols.AdapterComposition,
     "model": protocols.ModelComposition,
@@ -36,8 +45,9 @@ def protocol_of(kind: str, spec: Spec) -> tuple[type, tuple[str, ...]]:
     }
     protocol: type = plain.get(kind, object)
     left_out = set()
-    if isinstance(spec, MethodSpec) and "several-active" in spec.capabilities:
-        protocol = protocols.TogetherMethod
+    if isinstance(spec, MethodSpec):
+        able = [part for capability, part in TOGETHER.items() if capability in spec.capabilities]
+        protocol = new_class("Method", (*able, protocols.Method))
     if isinstance(spec, MergeSpec) and "low-rank" in spec.capabilities:
         protocol = protocols.LowRankStrategy
     if isinstance(spec, MergeSpec) and "needs-data" in spec.capabilities:
@@ -45,7 +55,7 @@ def protocol_of(kind: str, spec: Spec) -> tuple[type, tuple[str, ...]]:
     if isinstance(spec, ExporterSpec) and spec.deploys:
         protocol = protocols.Target
     if isinstance(spec, CompositionSpec):
-        protocol = COMPOSITIONS[spec.result]
+        protocol = protocols.LearningComposition if spec.learns else COMPOSITIONS[spec.result]
     if isinstance(spec, ObjectiveSpec) and not spec.adopts:
         left_out.add("adopt")
     return protocol, tuple(name for name in _methods(protocol) if name not in left_out)

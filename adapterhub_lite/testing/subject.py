@@ -14,7 +14,8 @@ class Subject:
     """One offer under check.
 
     ``folder`` is empty and the check's own; ``shared`` is one folder for all checks of the offer,
-    for models and the like that are dear to make. ``params`` stand in for the spec's defaults.
+    for models and the like that are dear to make. ``params`` stand in for the spec's defaults;
+    ``adapters`` say what becomes of names of adapters in them, as those of a case do.
     With ``quick`` a check looks at the first architecture and head that will do, not at all.
     """
 
@@ -23,6 +24,7 @@ class Subject:
     folder: Path
     shared: Path
     params: Mapping[str, Any] = field(default_factory=dict)
+    adapters: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     quick: bool = False
 
     @property

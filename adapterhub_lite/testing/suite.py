@@ -83,6 +83,7 @@ def check_offer(
                     folder=Path(folder),
                     shared=shared or Path(scratch),
                     params=case.params,
+                    adapters=case.adapters,
                     quick=quick,
                 )
                 yield run_check(check, subject, case.expected_failures.get(check.__name__, ""))

@@ -17,6 +17,7 @@ from adapterhub_lite.finetuning.settings import refuse_precision, refuse_setting
 from adapterhub_lite.protocols import TrainingData
 from adapterhub_lite.recipes import TrainRecipe, validate
 from adapterhub_lite.specs import Head, LoaderSpec, MethodSpec, ObjectiveSpec, ResolvedBase
+from adapterhub_lite.training.adapters import with_found_adapters
 from adapterhub_lite.training.fit import check_fit, check_learns
 from adapterhub_lite.training.memory import MemoryEstimate, estimate_memory
 from adapterhub_lite.training.parts import ResolvedPart, apply_preset, resolve_part
@@ -98,17 +99,16 @@ def make_plan(values: Mapping[str, Any], catalogue: Catalogue, registry: "Regist
     base = resolve_base(recipe.base, catalogue, registry)
     architecture = read_architecture(Path(base.path), base.ref)
     check_fit(loader, method, objective, base, architecture, catalogue)
-    given, method = method, with_known_targets(method, architecture, catalogue)
+    aimed = with_known_targets(method, architecture, catalogue)
+    hint = "" if aimed is method else TARGETS_HINT
+    method = with_found_adapters(aimed, base, catalogue, registry)
     spec = objective.spec
     data = prepare(recipe.data, catalogue, rows=spec.rows, pairs=spec.pairs)
     _check_rows(data.train, recipe, objective, catalogue)
     head: Head = catalogue.implementation(spec).head(data.train, objective.params)
     implementation = catalogue.implementation(method.spec)
     for problem in implementation.check(architecture, head, method.params):
-        raise CapabilityError(
-            f"the method {method.spec.name!r} does not fit: {problem}",
-            hint="" if method is given else TARGETS_HINT,
-        )
+        raise CapabilityError(f"the method {method.spec.name!r} does not fit: {problem}", hint=hint)
     trainable = implementation.count_trainable(architecture, head, method.params)
     check_learns(trainable, method, objective, architecture, catalogue)
     _check_settings(recipe, loader, objective, data)

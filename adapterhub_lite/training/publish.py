@@ -1,9 +1,11 @@
 """Publish a run's folder as an immutable version with its manifest."""
 
 import platform
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Collection, Mapping
 from importlib.metadata import version as installed_version
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
 
 from adapterhub_lite.architecture import read_header
@@ -11,6 +13,7 @@ from adapterhub_lite.bases import fingerprint
 from adapterhub_lite.errors import NonFiniteError
 from adapterhub_lite.evaluation import Evaluation
 from adapterhub_lite.specs import RowKind
+from adapterhub_lite.streaming.finite import first_fault
 
 if TYPE_CHECKING:
     from adapterhub_lite.training.parts import ResolvedPart
@@ -57,15 +60,27 @@ def publish(folder: Path, plan: "Plan", best: "SeedResult", registry: "Registry"
 
 
 def publish_folder(
-    folder: Path, name: str, draft: "ManifestDraft", registry: "Registry", alias: str | None = None
+    folder: Path,
+    name: str,
+    draft: "ManifestDraft",
+    registry: "Registry",
+    alias: str | None = None,
+    hashes: Mapping[str, str] = MappingProxyType({}),
 ) -> "Version":
-    """Publish every file of ``folder`` as a version of ``name``."""
+    """Publish every file of ``folder`` as a version of ``name``.
+
+    Files with ``hashes``, name → SHA-256, are given over to the registry, on whose disk they lie.
+    """
     from adapterhub_lite_registry import Source
 
-    files = {
-        path.relative_to(folder).as_posix(): Source(path, role=role_of(path))
+    paths = {
+        path.relative_to(folder).as_posix(): path
         for path in sorted(folder.rglob("*"))
         if path.is_file()
+    }
+    files = {
+        place: Source(path, role=role_of(path), sha256=hashes.get(place))
+        for place, path in paths.items()
     }
     return registry.publish(name, files, draft, alias=alias)
 
@@ -85,8 +100,11 @@ def _draft(folder: Path, plan: "Plan", best: "SeedResult") -> "ManifestDraft":
     from adapterhub_lite_registry import Base, Dataset, ManifestDraft, Parent, Signature
 
     marks = fingerprint(plan.base)
+    base = [plan.base.revision] if plan.base.source == "registry" else []
+    upon = [adapter.digest for adapter in plan.method.params.named_adapters() if adapter.digest]
     parents = (
-        (Parent(digest=plan.base.revision, role="base"),) if plan.base.source == "registry" else ()
+        *(Parent(digest=digest, role="base") for digest in base),
+        *(Parent(digest=digest, role="member") for digest in upon),
     )
     return ManifestDraft(
         kind="adapter" if plan.method.spec.needs_base else "model",
@@ -168,27 +186,37 @@ def _metrics(best: "SeedResult") -> tuple["Metric", ...]:
     return tuple(metrics)
 
 
-def tensor_count(folder: Path) -> Any:
+def tensor_count(folder: Path, finite: Collection[str] = ()) -> Any:
     """Count the tensors of a version's folder by dtype: the model's or adapter's, and the head's.
 
-    Raises NonFiniteError when a weight is NaN or infinite: such a model is not published. A head
-    may be infinite: a label that every training row carries is certain.
+    The files named in ``finite`` were looked at already. Raises NonFiniteError when a weight of
+    another is NaN or infinite: such a model is not published. A head may be infinite: a label that
+    every training row carries is certain.
     """
-    from safetensors import safe_open
-
     from adapterhub_lite_registry import Tensors
 
-    dtypes: dict[str, int] = {}
+    dtypes: Counter[str] = Counter()
     infinite = 0
     for file in sorted(folder.glob("*.safetensors")):
-        for info in read_header(file, folder.name).values():
-            dtypes[info.dtype] = dtypes.get(info.dtype, 0) + 1
-        with safe_open(file, framework="pt") as tensors:
-            for name in tensors.keys():  # noqa: SIM118  (not a dict: it cannot be iterated)
-                tensor = tensors.get_tensor(name)
-                if not tensor.is_floating_point() or tensor.isfinite().all():
-                    continue
-                if role_of(file) != "head" or tensor.isnan().any():
-                    raise NonFiniteError(f"the weight {name} is not finite", step=-1)
-                infinite += int(tensor.isinf().sum())
-    return Tensors(count=sum(dtypes.values()), dtypes=dtypes, nonfinite=infinite)
+        dtypes.update(info.dtype for info in read_header(file, folder.name).values())
+        if file.name in finite or (name := first_fault(file)) is None:
+            continue
+        if role_of(file) != "head":
+            raise _not_finite(name)
+        infinite += _count_infinite(file)
+    return Tensors(count=dtypes.total(), dtypes=dtypes, nonfinite=infinite)
+
+
+def _count_infinite(file: Path) -> int:
+    """Return how many numbers of a file are infinite; raises NonFiniteError for a NaN."""
+    from safetensors.torch import load_file
+
+    tensors = load_file(file)
+    for name, tensor in tensors.items():
+        if tensor.isnan().any():
+            raise _not_finite(name)
+    return sum(int(tensor.isinf().sum()) for tensor in tensors.values())
+
+
+def _not_finite(name: str) -> NonFiniteError:
+    return NonFiniteError(f"the weight {name} is not finite", step=-1)

@@ -1,5 +1,6 @@
 """Which recipe and rows a run's folder belongs to, so that only the same run goes on there."""
 
+import hashlib
 import json
 from dataclasses import asdict
 from pathlib import Path
@@ -7,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from adapterhub_lite.bases import fingerprint
 from adapterhub_lite.errors import RecipeError
+from adapterhub_lite.specs import Adapter
 
 if TYPE_CHECKING:
     from adapterhub_lite.training.plan import Plan
@@ -52,7 +54,14 @@ def _identity(plan: "Plan") -> dict[str, Any]:
         "recipe": plan.resolved_recipe(),
         "rows": dict(plan.data.fingerprints),
         "base": asdict(fingerprint(plan.base)),
+        "adapters": {one.ref: _weights(one) for one in plan.method.params.named_adapters()},
     }
+
+
+def _weights(adapter: Adapter) -> list[str]:
+    """Hash what an adapter has learnt: a folder is not what it was because it is called so."""
+    files = sorted(adapter.folder.glob("*.safetensors"))
+    return [hashlib.sha256(file.read_bytes()).hexdigest() for file in files]
 
 
 def _differences(one: Any, other: Any, path: str = "") -> list[str]:

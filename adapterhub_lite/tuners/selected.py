@@ -46,16 +46,17 @@ def save_trained(attached: Attached, folder: Path) -> None:
     attached.tokenizer.save_pretrained(folder)
 
 
-def load_trained(base: LoadedBase, folder: Path) -> LoadedBase:
+def load_trained(base: LoadedBase, folder: Path, chooses: Chooses = lambda *_: False) -> LoadedBase:
     """Put what :func:`save_trained` wrote into a freshly loaded base, in evaluation mode.
 
-    Raises IntegrityError for a file that is absent or broken, for a tensor that the base has not
-    or has in another shape, and for a head that is not there.
+    What is chosen has to be there, as the head has to. Raises IntegrityError where it is not, for a
+    file that is absent or broken, and for a tensor that the base has not or has in another shape.
     """
     state = _read(folder)
     model: Any = base.model
     parameters = dict(model.named_parameters())
-    lacking = [name for name in parameters if _of_head(name, base) and name not in state]
+    needed = [n for n, value in parameters.items() if _of_head(n, base) or chooses(n, value)]
+    lacking = [name for name in needed if name not in state]
     unknown = [name for name in state if name not in parameters]
     if lacking or unknown:
         verb, name = ("lacks", lacking[0]) if lacking else ("has an unexpected", unknown[0])

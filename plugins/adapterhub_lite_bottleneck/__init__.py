@@ -78,6 +78,8 @@ def adapterhub_methods() -> Iterator[MethodSpec]:
                 "identity-at-init",
                 "several-active",
                 "mixed-batch",
+                "per-token",
+                "fusible",
                 "disable",
             }
         ),

@@ -1,16 +1,17 @@
 """Bottleneck adapters as a method: a PEFT tuner of ours, put on and taken off like PEFT's own."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any, Final, Literal
 
 import torch
+from torch import nn
 
 from adapterhub_lite.architecture import Architecture
 from adapterhub_lite.errors import AdapterHubError, CapabilityError, IntegrityError
 from adapterhub_lite.heads import TASK_TYPES
-from adapterhub_lite.protocols import Attached, LoadedBase
+from adapterhub_lite.protocols import Attached, LoadedBase, TokenOwners
 from adapterhub_lite.specs import Head
 from adapterhub_lite.transformer import empty_model
 from adapterhub_lite.tuners.files import (
@@ -22,11 +23,18 @@ from adapterhub_lite.tuners.files import (
     saved_heads,
     write_adapter,
 )
-from adapterhub_lite.tuners.together import stack, weighted_heads, whole_modules
-from adapterhub_lite.tuners.wrapping import trainable_names, wrap
+from adapterhub_lite.tuners.together import (
+    require_heads_alone,
+    stack,
+    weighted_heads,
+    whole_modules,
+)
+from adapterhub_lite.tuners.wrapping import trainable_names, tuner_layers, wrap
 from adapterhub_lite_bottleneck import BottleneckParams
 from adapterhub_lite_bottleneck.average import differences, side_by_side
+from adapterhub_lite_bottleneck.beside import put_beside
 from adapterhub_lite_bottleneck.config import BottleneckConfig
+from adapterhub_lite_bottleneck.layer import BottleneckLayer
 from adapterhub_lite_bottleneck.tuner import register
 
 WIDEST: Final = 8
@@ -113,6 +121,31 @@ class Bottleneck:
         others = {name: (_read(f), f) for name, f in folders.items() if name != head}
         loaded = self.load(base, folders[head])
         return replace(loaded, model=stack(loaded.model, list(folders), head, others))
+
+    def check_split(self, folders: Mapping[str, Path]) -> Sequence[str]:
+        """Return nothing: a bottleneck reads each token by itself."""
+        return []
+
+    def load_split(
+        self, base: LoadedBase, folders: Mapping[str, Path], head: str, owners: TokenOwners
+    ) -> LoadedBase:
+        """Put several adapters onto a fresh base, of which each token's owner changes the token."""
+        require_heads_alone(base, folders)
+        loaded = self.load_stack(base, folders, head)
+        for layer in tuner_layers(loaded.model).values():
+            assert isinstance(layer, BottleneckLayer)
+            layer.owners = owners
+        return loaded
+
+    def check_fusible(self, folders: Mapping[str, Path]) -> Sequence[str]:
+        """Return nothing: whatever bottlenecks read, each adds to what its projection puts out."""
+        return []
+
+    def load_fusible(
+        self, base: LoadedBase, folders: Mapping[str, Path], mixture: Callable[[int], nn.Module]
+    ) -> None:
+        """Put bottlenecks beside one another onto a fresh base; a mixture weighs what they add."""
+        put_beside(base, {n: (_read(folder), folder) for n, folder in folders.items()}, mixture)
 
     def write_average(
         self,

@@ -1,16 +1,17 @@
 """All of PEFT's methods: one class, driven by the params model that a spec carries."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final, Literal, cast
 
 import torch
+from torch import nn
 
 from adapterhub_lite.architecture import Architecture
 from adapterhub_lite.errors import AdapterHubError, CapabilityError, IntegrityError
 from adapterhub_lite.probe import answers, difference
-from adapterhub_lite.protocols import Attached, LoadedBase
+from adapterhub_lite.protocols import Attached, LoadedBase, TokenOwners
 from adapterhub_lite.specs import Head
 from adapterhub_lite.transformer import empty_model
 from adapterhub_lite.tuners.files import (
@@ -20,6 +21,7 @@ from adapterhub_lite.tuners.files import (
     saved_heads,
     write_adapter,
 )
+from adapterhub_lite.tuners.together import require_heads_alone
 from adapterhub_lite.tuners.wrapping import (
     PEFT_ERRORS,
     first_line,
@@ -38,6 +40,7 @@ from adapterhub_lite_peft.checks import (
 from adapterhub_lite_peft.config import PREFIXES, PROMPTS, build_config
 from adapterhub_lite_peft.derived import load_derived, save_derived
 from adapterhub_lite_peft.files import read_params
+from adapterhub_lite_peft.fused import fuse
 from adapterhub_lite_peft.in_place import copy_outputs
 from adapterhub_lite_peft.initial import as_plain_lora, changes_base
 from adapterhub_lite_peft.mixed import LoraHost
@@ -45,7 +48,12 @@ from adapterhub_lite_peft.params import PeftParams
 from adapterhub_lite_peft.schedule import step_hooks
 from adapterhub_lite_peft.skeleton import undisturbed
 from adapterhub_lite_peft.table import ENTRIES
-from adapterhub_lite_peft.together import reasons_against, stacked, write_lora_average
+from adapterhub_lite_peft.together import (
+    reasons_against,
+    reasons_unless_plain,
+    stacked,
+    write_lora_average,
+)
 
 DATA_INITS: Final = ("pissa", "olora", "loftq")
 """Beginnings of the names of initialisations that read weights, which a skeleton has not."""
@@ -58,6 +66,10 @@ SAVED_AS: Final = {"prompt_tuning_init": "RANDOM", "prompt_tuning_init_text": No
 class PeftMethod:
     """A method of PEFT; its kind is told by the params."""
 
+    def __init__(self) -> None:
+        self._counted: tuple[tuple[Architecture, Head, PeftParams], int] | None = None
+        """What was checked last, and how much of it learns, which a plan asks next."""
+
     def check(self, architecture: Architecture, head: Head, params: PeftParams) -> Sequence[str]:
         """Try the method on the base's skeleton, and say what does not fit."""
         if reasons := reasons_before(architecture, head, params):
@@ -66,15 +78,18 @@ class PeftMethod:
             base = self._skeleton(architecture, head, params)
             if reasons := [*reasons_of_sizes(base, params), *reasons_of_names(base, params)]:
                 return reasons
-            return reasons_of_fit(wrap_skeleton(base, params), base, params)
+            model = wrap_skeleton(base, params)
+            self._counted = (architecture, head, params), _learning(model)
+            return reasons_of_fit(model, base, params)
         except (AdapterHubError, *PEFT_ERRORS) as error:
             return [as_reason(error)]
 
     def count_trainable(self, architecture: Architecture, head: Head, params: PeftParams) -> int:
         """Count on the base's skeleton: the adapter's parameters and the head's."""
+        if self._counted and self._counted[0] == (architecture, head, params):
+            return self._counted[1]
         base = self._skeleton(architecture, head, params)
-        model = wrap_skeleton(base, params)
-        return sum(value.numel() for value in model.parameters() if value.requires_grad)
+        return _learning(wrap_skeleton(base, params))
 
     def attach(self, base: LoadedBase, params: PeftParams) -> Attached:
         """Wrap a loaded base; what is drawn comes from torch's global generator.
@@ -199,6 +214,27 @@ class PeftMethod:
         """Write the LoRA whose ΔW is the weighted sum of theirs, exactly."""
         write_lora_average(folders, weights, heads, folder)
 
+    def check_split(self, folders: Mapping[str, Path]) -> Sequence[str]:
+        """Return what speaks against tokens that have their own adapters, told from files alone."""
+        return reasons_unless_plain(folders, "tokens are split among")
+
+    def load_split(
+        self, base: LoadedBase, folders: Mapping[str, Path], head: str, owners: TokenOwners
+    ) -> LoadedBase:
+        """Put LoRAs onto a fresh base, of which each token's owner changes the token."""
+        require_heads_alone(base, folders)
+        return replace(base, model=cast("Any", LoraHost(base).split(folders, head, owners)))
+
+    def check_fusible(self, folders: Mapping[str, Path]) -> Sequence[str]:
+        """Return what speaks against adapters that are weighed, told from files alone."""
+        return reasons_unless_plain(folders, "an attention weighs")
+
+    def load_fusible(
+        self, base: LoadedBase, folders: Mapping[str, Path], mixture: Callable[[int], nn.Module]
+    ) -> None:
+        """Put LoRAs beside one another onto a fresh base; a mixture weighs their updates."""
+        fuse(base, folders, mixture)
+
     def host(self, base: LoadedBase) -> LoraHost:
         """Return what holds LoRA adapters on a base, whose rows go through it together."""
         return LoraHost(base)
@@ -206,6 +242,10 @@ class PeftMethod:
     def _skeleton(self, architecture: Architecture, head: Head, params: PeftParams) -> LoadedBase:
         needs_weights = ENTRIES[params.peft_type].needs_weights
         return empty_model(architecture.folder, head, "cpu" if needs_weights else "meta")
+
+
+def _learning(model: nn.Module) -> int:
+    return sum(value.numel() for value in model.parameters() if value.requires_grad)
 
 
 def wrap_skeleton(base: LoadedBase, params: PeftParams) -> Any:

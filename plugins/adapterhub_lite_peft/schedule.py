@@ -1,13 +1,18 @@
 """Methods that look at every step: AdaLoRA shares its ranks out anew, AdaMSS its subspaces."""
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypedDict
 
 import torch
 
 from adapterhub_lite.errors import RecipeError
 
-Hooks = dict[str, Callable[[int], None]]
+
+class Hooks(TypedDict, total=False):
+    """What a method that follows the training sets of ``Attached``."""
+
+    on_start: Callable[[int], None]
+    on_step: Callable[[int], None]
 
 
 def step_hooks(model: Any, total_step: int | None) -> Hooks:

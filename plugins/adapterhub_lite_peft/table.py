@@ -26,6 +26,8 @@ LETTERS: Final[Mapping[str, Capability]] = {
     "s": "several-active",
     "m": "mixed-batch",
     "p": "shared-pass",
+    "t": "per-token",
+    "f": "fusible",
     "d": "disable",
 }
 """The letters in which the table writes capabilities."""

@@ -12,10 +12,11 @@ from adapterhub_lite.merging.adapters.merge import module_kinds, shared_targets
 from adapterhub_lite.merging.adapters.output import AdapterContent, write_lora
 from adapterhub_lite.protocols import LoadedBase
 from adapterhub_lite.streaming.adapters.files import BEFORE
-from adapterhub_lite.tuners.files import read_config
+from adapterhub_lite.tuners.files import read_config, read_state
 from adapterhub_lite.tuners.together import stack, weighted_heads, whole_modules
 from adapterhub_lite_peft.config import build_config
 from adapterhub_lite_peft.files import read_params
+from adapterhub_lite_peft.mixed import special_settings
 from adapterhub_lite_peft.table import ENTRIES
 
 ADDED: frozenset[str] = frozenset({"LORA", "LOHA", "LOKR", "IA3"})
@@ -48,6 +49,19 @@ def _against_average(folders: Mapping[str, Path], kinds: Mapping[str, Any]) -> S
             read_lora_folder(folder, name)
     except AdapterHubError as error:
         return [error.message]
+    return []
+
+
+def reasons_unless_plain(folders: Mapping[str, Path], doing: str) -> Sequence[str]:
+    """Return what is no plain LoRA of linear layers, and what ``doing`` takes instead."""
+    for name, folder in folders.items():
+        params = read_params(folder)
+        if params.peft_type != "LORA":
+            return [f"{name} is {ENTRIES[params.peft_type].name}, and {doing} LoRAs"]
+        if special := special_settings(params):
+            return [f"{name} is a LoRA with {special[0]}: {doing} plain ones"]
+        if any("lora_embedding" in tensor for tensor in read_state(folder)):
+            return [f"{name} adapts an embedding: {doing} those of linear layers"]
     return []
 
 

@@ -105,7 +105,14 @@ def _sentence_transformer(encoder: Encoder) -> Any:
     transformer = Transformer(encoder.model.name_or_path, max_seq_length=encoder.max_length)
     _copy_weights(encoder.model, transformer.auto_model)
     learning = {name for name, weight in encoder.model.named_parameters() if weight.requires_grad}
-    for name, weight in transformer.auto_model.named_parameters():
+    plain = dict(transformer.auto_model.named_parameters())
+    if added := sorted(learning - plain.keys()):
+        raise CapabilityError(
+            "the engine 'setfit' trains a plain transformer, and the method has added "
+            f"{added[0]!r}",
+            hint="use engine: fast, which trains with any method",
+        )
+    for name, weight in plain.items():
         weight.requires_grad_(name in learning)
     modules = [transformer, Pooling(encoder.width, encoder.pooling.mode)]
     if encoder.pooling.normalise:

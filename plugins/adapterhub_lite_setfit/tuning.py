@@ -79,7 +79,9 @@ def tune(
                     hint="lower objective.learning_rate",
                 )
             optimiser.zero_grad()
-            loss.backward()  # type: ignore[no-untyped-call]
+            penalty = cache.encoder.penalty
+            whole = loss + penalty() if penalty else loss
+            whole.backward()  # type: ignore[no-untyped-call]
             torch.nn.utils.clip_grad_norm_(weights, 1.0)
             optimiser.step()
             schedule.step()

@@ -6,10 +6,18 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
+import torch
+
+from adapterhub_lite.bases import fingerprint
 from adapterhub_lite.catalogue import Catalogue
+from adapterhub_lite.inference.artifact import ArtifactInfo, NeededBase, write_artifact_info
+from adapterhub_lite.specs import Head, ResolvedBase
 from adapterhub_lite.testing import TINY_ROWS, write_tiny_model
 from adapterhub_lite.testing.models import MODELS
+from adapterhub_lite.transformer import load_transformer
 from adapterhub_lite_peft.conformance import FITTING
+from adapterhub_lite_peft.method import PeftMethod
+from adapterhub_lite_peft.params import params_model
 
 # At the usual 0.02 a post-norm model of this size hardly tells its inputs apart.
 ENCODER: Final = {"initializer_range": 0.2}
@@ -55,6 +63,8 @@ OBJECTIVE_PARAMS: Final[Mapping[str, Mapping[str, Any]]] = {
 }
 RATES: Final = {"pvera": 0.05}
 """Learning rates of methods whose samples hide what six steps of their own rate change."""
+ADAPTERS: Final = ("adapter-0", "adapter-1")
+"""Adapters on each base, upon which others are trained."""
 STEPS: Final = {"max_steps": 6, "batch_size": 64}
 """A batch holds all rows, so that the losses of two steps are of the same rows."""
 
@@ -113,7 +123,7 @@ class Cell:
 
 @dataclass(frozen=True, slots=True)
 class Bench:
-    """A folder with a tiny base for every architecture and rows for every objective."""
+    """A folder with a tiny base and adapters for every architecture, rows for every objective."""
 
     folder: Path
 
@@ -130,24 +140,47 @@ class Bench:
         objective |= OBJECTIVE_PARAMS.get(cell.objective, {})
         if rate := RATES.get(cell.variant.name):
             objective["learning_rate"] = rate
-        return {
+        recipe = {
             "base": str(place / cell.architecture),
             "objective": objective,
             "data": {"train": str(place / f"{cell.objective}.jsonl")},
             "device": "cpu",
             **cell.variant.recipe,
         }
+        if cell.variant.name == "fusion":
+            adapters = [f"{place}/{cell.architecture}-{name}" for name in ADAPTERS]
+            recipe["method"] = {"name": "fusion", "adapters": adapters}
+        return recipe
 
 
 def write_bench(folder: Path) -> Bench:
     """Write all bases and rows."""
     for model_type, config in ARCHITECTURES.items():
         write_tiny_model(folder / model_type, model_type, **config)
+        for number, name in enumerate(ADAPTERS):
+            _write_lora(folder / model_type, folder / f"{model_type}-{name}", number)
     bench = Bench(folder)
     for objective, rows in ROWS.items():
         lines = "".join(f"{json.dumps(row)}\n" for row in rows)
         bench.rows(objective).write_text(lines, encoding="utf-8")
     return bench
+
+
+def _write_lora(base: Path, folder: Path, seed: int) -> None:
+    """Write a LoRA of random numbers, as one for embeddings, whose base is bare."""
+    torch.manual_seed(seed)
+    loaded = load_transformer(base, Head(), torch.float32, "cpu")
+    attached = PeftMethod().attach(loaded, params_model("LORA")())
+    for name, value in attached.model.named_parameters():
+        if name in attached.trainable:
+            value.data += 0.3 * torch.randn(value.shape)
+    PeftMethod().save(attached, folder)
+    place = ResolvedBase(ref=base.name, path=str(base), source="path")
+    needed = NeededBase(ref=base.name, fingerprint=fingerprint(place))
+    task = ArtifactInfo(
+        task="sentence-similarity", method="lora", objective="embedding", base=needed
+    )
+    write_artifact_info(folder, task)
 
 
 def _questions() -> Iterator[dict[str, Any]]:

@@ -10,7 +10,8 @@ from typing import Final
 from adapterhub_lite.testing.methods.attaching import CHECKS as ATTACHING
 from adapterhub_lite.testing.methods.composing import CHECKS as COMPOSING
 from adapterhub_lite.testing.methods.declared import CHECKS as DECLARED
+from adapterhub_lite.testing.methods.passes import CHECKS as PASSES
 from adapterhub_lite.testing.methods.saving import CHECKS as SAVING
 from adapterhub_lite.testing.methods.training import CHECKS as TRAINING
 
-CHECKS: Final = (*ATTACHING, *TRAINING, *SAVING, *DECLARED, *COMPOSING)
+CHECKS: Final = (*ATTACHING, *TRAINING, *SAVING, *DECLARED, *COMPOSING, *PASSES)

@@ -13,6 +13,7 @@ from adapterhub_lite.testing.methods.workbench import (
     open_places,
     refusals,
     settings,
+    settled,
 )
 from adapterhub_lite.testing.models import Place, architecture
 from adapterhub_lite.testing.outcomes import CheckFailedError, NotApplicableError
@@ -70,7 +71,7 @@ def check_counts_what_learns(subject: Subject) -> None:
     for place, work in _attached(subject):
         learning = sum(value.numel() for value in _learning(work).values())
         counted = subject.implementation.count_trainable(
-            architecture(subject, place.family), place.head, subject.settled
+            architecture(subject, place.family), place.head, settled(subject, place)
         )
         if counted != learning:
             raise CheckFailedError(

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from copy import deepcopy
+from functools import partial
 from pathlib import Path
 from typing import Any, Final, Literal
 
@@ -101,6 +102,32 @@ def check_averages_are_exact(subject: Subject) -> None:
             raise CheckFailedError(f"on {place} the {name} adapter's weight changes no answer")
 
 
+def check_tokens_can_use_different_adapters(subject: Subject) -> None:
+    """Declaring per-token, each token of an input is changed by its owner alone.
+
+    An adapter that owns all tokens answers as it does alone, whichever number it has; where two
+    share them, both count. load_split() asks in every adapted layer whose the tokens are.
+    """
+    require(subject, "per-token")
+    place = first_place(subject)
+    saved = needed(sound_save, "check_saves_and_loads", subject, place)
+    folders = folders_of(subject, saved, ("first", "second"))
+    batch = saved.trained.work.batch
+    alone = []
+    for number, (name, folder) in enumerate(folders.items()):
+        loaded = subject.implementation.load(fresh_base(subject, place), folder)
+        alone.append(outputs(loaded.model, batch))
+        off = distance(_split(subject, saved, folders, name, range(number, number + 1)), alone[-1])
+        if off > SAME:
+            raise CheckFailedError(
+                f"on {place} the {name} adapter, which owns all tokens, answers otherwise than "
+                f"alone, by {off:.2g}"
+            )
+    shared = _split(subject, saved, folders, "first", range(2))
+    if distance(shared, alone[0]) < SAME:
+        raise CheckFailedError(f"on {place} a second adapter, which owns tokens, changes nothing")
+
+
 def check_rows_can_use_different_adapters(subject: Subject) -> None:
     """Declaring mixed-batch, each row of a batch is answered by the adapter that it names.
 
@@ -132,6 +159,45 @@ def check_rows_can_use_different_adapters(subject: Subject) -> None:
         )
 
 
+def check_can_be_fused(subject: Subject) -> None:
+    """Declaring fusible, a mixture that takes one adapter's change alone gives that adapter.
+
+    load_fusible() hands to a layer's mixture what each adapter alone adds to what the frozen layer
+    puts out; what the mixture returns is added to it. Nothing learns but the mixtures. It is tried
+    with a head that adds no layers, since heads are left behind.
+    """
+    require(subject, "fusible")
+    place = _place_without_new_layers(subject)
+    saved = needed(sound_save, "check_saves_and_loads", subject, place)
+    folders = folders_of(subject, saved, ("first", "second"))
+    if reasons := list(subject.implementation.check_fusible(folders)):
+        raise CheckFailedError(f"on {place} check_fusible() refuses: {reasons[0]}")
+    for number, (name, folder) in enumerate(folders.items()):
+        base = fresh_base(subject, place)
+        subject.implementation.load_fusible(base, folders, partial(_TakesOne, number))
+        if learning := [n for n, value in base.model.named_parameters() if value.requires_grad]:
+            raise CheckFailedError(f"on {place} {learning[0]!r} requires a gradient")
+        alone = subject.implementation.load(fresh_base(subject, place), folder).model
+        batch = saved.trained.work.batch
+        off = distance(outputs(base.model, batch), outputs(alone, batch))
+        if off > SAME:
+            raise CheckFailedError(
+                f"on {place} all weight on the {name} adapter does not answer as that one: answers "
+                f"differ by {off:.2g} of the largest"
+            )
+
+
+class _TakesOne(torch.nn.Module):
+    """A mixture that is one adapter's change."""
+
+    def __init__(self, number: int, width: int) -> None:
+        super().__init__()
+        self._number = number
+
+    def forward(self, hidden: torch.Tensor, changes: torch.Tensor) -> torch.Tensor:
+        return changes[..., self._number, :]
+
+
 def _place_without_new_layers(subject: Subject) -> Place:
     for place in declared_places(subject):
         if place.kind not in NEW_LAYERS and not refusals(subject, place):
@@ -142,16 +208,32 @@ def _place_without_new_layers(subject: Subject) -> Place:
 def _stacked(subject: Subject, saved: Saved, *names: str) -> torch.Tensor:
     """Return what a stack answers; ``second`` is the adapter with other weights."""
     place = saved.trained.work.place
-    folders = _folders(subject, saved, names)
+    folders = folders_of(subject, saved, names)
     _require_together(subject, folders, "stack")
     stack = subject.implementation.load_stack(fresh_base(subject, place), folders, names[0])
     return outputs(stack.model, saved.trained.work.batch)
 
 
+def _split(
+    subject: Subject, saved: Saved, folders: Mapping[str, Path], head: str, owning: range
+) -> torch.Tensor:
+    """Return what adapters answer of which every owner but the last has one token."""
+    if reasons := list(subject.implementation.check_split(folders)):
+        raise NotApplicableError(f"its adapters share out no tokens: {reasons[0]}")
+
+    def owners(layer: str, given: torch.Tensor) -> torch.Tensor:
+        places = torch.arange(given.shape[-2]).clamp(max=len(owning) - 1) + owning.start
+        return places.expand(given.shape[:-1])
+
+    base = fresh_base(subject, saved.trained.work.place)
+    split = subject.implementation.load_split(base, folders, head, owners)
+    return outputs(split.model, saved.trained.work.batch)
+
+
 def _averaged(subject: Subject, saved: Saved, weights: Mapping[str, float]) -> torch.Tensor:
     """Return what an average answers, its head included; ``second`` as in a stack."""
     place = saved.trained.work.place
-    folders = _folders(subject, saved, weights)
+    folders = folders_of(subject, saved, weights)
     _require_together(subject, folders, "average")
     folder = subject.folder / f"average-{len(list(subject.folder.iterdir()))}"
     folder.mkdir()
@@ -160,7 +242,8 @@ def _averaged(subject: Subject, saved: Saved, weights: Mapping[str, float]) -> t
     return outputs(loaded.model, saved.trained.work.batch)
 
 
-def _folders(subject: Subject, saved: Saved, names: Iterable[str]) -> dict[str, Path]:
+def folders_of(subject: Subject, saved: Saved, names: Iterable[str]) -> dict[str, Path]:
+    """Return adapters' folders by their names; ``second`` is one with other weights."""
     folders = dict.fromkeys(names, saved.folder)
     if "second" in folders:
         folders["second"] = subject.folder / "second"
@@ -195,5 +278,7 @@ CHECKS: Final = (
     check_can_be_switched_off,
     check_several_can_be_active,
     check_averages_are_exact,
+    check_tokens_can_use_different_adapters,
     check_rows_can_use_different_adapters,
+    check_can_be_fused,
 )

@@ -17,6 +17,7 @@ from adapterhub_lite.testing.methods.workbench import (
     first_place,
     open_places,
     require,
+    settled,
     sound_save,
     spec_of,
 )
@@ -172,7 +173,7 @@ def _train_in_few_bits(subject: Subject, place: Place, loader: LoaderSpec, folde
     base = _load(subject, loader, place)
     batch = batch_of(base)
     torch.manual_seed(SEED)
-    attached = subject.implementation.attach(base, subject.settled)
+    attached = subject.implementation.attach(base, settled(subject, place))
     where = f"{place}, loaded by {loader.name}"
     first, last = _few_steps(attached, batch)
     if not last < first:

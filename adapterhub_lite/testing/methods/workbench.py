@@ -9,7 +9,7 @@ from typing import Any, Final, cast
 import torch
 
 from adapterhub_lite.protocols import Attached, LoadedBase
-from adapterhub_lite.specs import Capability, MethodSpec
+from adapterhub_lite.specs import Adapter, Capability, MethodSpec, Params
 from adapterhub_lite.testing.models import (
     Place,
     architecture,
@@ -28,6 +28,8 @@ STEPS: Final = 8
 RATE: Final = 1e-2
 """The least learning rate; a tiny model moves by more than a method's own rate."""
 SEED: Final = 1
+SPREAD: Final = 0.05
+"""The standard deviation of what is added to weights where nothing is trained."""
 SAME: Final = 1e-5
 """Largest difference of answers that are the same, relative to the largest of them."""
 
@@ -82,12 +84,18 @@ def require(subject: Subject, capability: Capability) -> None:
         raise NotApplicableError(f"it does not declare {capability}")
 
 
+def settled(subject: Subject, place: Place) -> Params:
+    """Return the parameters under check; adapters that they name are made for the place's base."""
+    made = {name: _adapter(subject, name, place) for name in subject.adapters}
+    return subject.settled.with_adapters(lambda named: made[named.ref])
+
+
 def refusals(subject: Subject, place: Place) -> list[str]:
     """Return what the method itself says against a place."""
 
     def ask() -> list[str]:
         found = architecture(subject, place.family)
-        return list(subject.implementation.check(found, place.head, subject.settled))
+        return list(subject.implementation.check(found, place.head, settled(subject, place)))
 
     return made_once(subject, ("refusals", place), ask)
 
@@ -128,7 +136,7 @@ def attach(subject: Subject, place: Place) -> Work:
     originals = dict(base.model.named_parameters())
     loaded = {name: value.detach().clone() for name, value in originals.items()}
     torch.manual_seed(SEED)
-    attached = subject.implementation.attach(base, subject.settled)
+    attached = subject.implementation.attach(base, settled(subject, place))
     learning = {id(v) for n, v in attached.model.named_parameters() if n in attached.trainable}
     in_place = frozenset(name for name, value in originals.items() if id(value) in learning)
     return Work(place, base, attached, batch, loaded, in_place, plain, snapshot(attached.model))
@@ -184,7 +192,7 @@ def saved_work(subject: Subject, place: Place) -> Saved:
 
     def make() -> Saved:
         trained = needed(trained_work, "check_loss_falls", subject, place)
-        name = f"{subject.offer.kind}-{subject.offer.spec.name}-{place.family}"
+        name = f"{subject.offer.kind}-{subject.offer.spec.name}-{place.family}-{place.kind}"
         folder = subject.shared / "saved" / name
         folder.mkdir(parents=True)
         subject.implementation.save(trained.work.attached, folder)
@@ -212,6 +220,29 @@ def snapshot(model: Any) -> Snapshot:
 def settings(subject: Subject) -> str:
     """Return the parameters under check as a line of JSON, for messages."""
     return json.dumps(dict(subject.params)) if subject.params else "its defaults"
+
+
+def _adapter(subject: Subject, name: str, place: Place) -> Adapter:
+    """Return an adapter of random numbers, written the first time by the case's method for it."""
+    part = dict(subject.adapters[name])
+    spec = subject.catalogue.method(part.pop("name"))
+    of = f"{subject.offer.spec.name}-{place.family}-{place.kind}"
+    folder = subject.shared / "adapters" / of / name
+    if not folder.exists():
+        folder.mkdir(parents=True)
+        _draw(subject, spec, spec.params.model_validate(part), place, folder)
+    return Adapter(name, folder, method=spec.name)
+
+
+def _draw(subject: Subject, spec: MethodSpec, params: Params, place: Place, folder: Path) -> None:
+    method = subject.catalogue.implementation(spec)
+    base = fresh_base(subject, place)
+    torch.manual_seed(sum(folder.name.encode()))
+    attached = method.attach(base, params)
+    for value in attached.model.parameters():
+        if value.requires_grad:
+            value.data += SPREAD * torch.randn(value.shape)
+    method.save(attached, folder)
 
 
 def _refused(subject: Subject, place: Place) -> bool:

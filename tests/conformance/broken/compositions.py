@@ -1,5 +1,6 @@
 """Compositions with one fault each; what is sound is a mean of probabilities, or one of ours."""
 
+import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -9,8 +10,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from adapterhub_lite.plugins import load_catalogue
-from adapterhub_lite.protocols import LoadedBase, Members
+from adapterhub_lite.plugins import get_catalogue
+from adapterhub_lite.protocols import Learnt, LoadedBase, Members
 from adapterhub_lite.scoring import ProbabilityScorer
 from adapterhub_lite.specs import CompositionSpec
 from adapterhub_lite_compositions.average import Average
@@ -159,6 +160,30 @@ class Dissents(Sound):
     scorer = LeastLikely
 
 
+class Forgetful(Sound):
+    """Learns something else each time."""
+
+    def needs_examples(self, params: Any) -> bool:
+        return True
+
+    def check_examples(self, examples: Any, params: Any) -> Sequence[str]:
+        return []
+
+    def fit(self, members: Members, examples: Any, params: Any, folder: Path) -> Learnt:
+        (folder / "learnt.json").write_text(json.dumps(np.random.random()))
+        return Learnt(figures={}, lines=["something"])
+
+
+class AsksForMethods(Sound):
+    """Goes by something that only adapters have."""
+
+    def check(self, members: Members, params: Any) -> Sequence[str]:
+        methods = {member.method.name for member in members.all}  # type: ignore[attr-defined]
+        if len(methods) > 1:
+            return ["they do not have the same method"]
+        return super().check(members, params)
+
+
 def _answering(fault: str, found: type, check: str, says: str, *also: str) -> Broken:
     spec = CompositionSpec(
         name="broken",
@@ -169,11 +194,17 @@ def _answering(fault: str, found: type, check: str, says: str, *also: str) -> Br
     return Broken(fault=fault, kind="composition", spec=spec, check=check, says=says, also=also)
 
 
+def _learning(fault: str, found: type, check: str, says: str) -> Broken:
+    sound = _answering(fault, found, check, says)
+    assert isinstance(sound.spec, CompositionSpec), "it was just made"
+    return replace(sound, spec=replace(sound.spec, learns=True))
+
+
 def _ours(
     fault: str, of: Literal["average", "stack"], found: type, check: str, says: str
 ) -> Broken:
     spec = replace(
-        load_catalogue(first_party_only=True).composition(of),
+        get_catalogue(first_party_only=True).composition(of),
         name="broken",
         implementation=f"{__name__}:{found.__name__}",
     )
@@ -202,6 +233,12 @@ BROKEN = (
         "check_composes",
     ),
     _answering("cannot load its members", CannotLoad, "check_composes", "raised KeyError"),
+    _learning(
+        "learns something else each time",
+        Forgetful,
+        "check_learns_the_same_each_time",
+        "it writes other files than before",
+    ),
     _ours("writes a pickle", "average", Pickles, "check_composes", "'members.bin'"),
     _ours(
         "leaves members out",
@@ -242,5 +279,11 @@ BROKEN = (
         Dissents,
         "check_equal_members_answer_as_one",
         "and together they answer",
+    ),
+    _answering(
+        "takes it that members are adapters",
+        AsksForMethods,
+        "check_members_may_be_compositions",
+        "of a switch check() raises AttributeError",
     ),
 )

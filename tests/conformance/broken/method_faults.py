@@ -1,7 +1,7 @@
 """Methods, each a sound one of PEFT with one fault."""
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
@@ -9,13 +9,15 @@ from typing import Any, Final
 
 import torch
 from safetensors.torch import save_file
+from torch import nn
 
 from adapterhub_lite.architecture import Architecture
 from adapterhub_lite.errors import CapabilityError, IntegrityError
-from adapterhub_lite.protocols import Attached, LoadedBase
+from adapterhub_lite.protocols import Attached, LoadedBase, TokenOwners
 from adapterhub_lite.specs import Head
 from adapterhub_lite.transformer import empty_model
 from adapterhub_lite_peft.method import PeftMethod
+from adapterhub_lite_peft.mixed import LoraHost
 
 UNUSED: Final = 4
 """A token that no row has: what happens to its embedding changes no answer."""
@@ -239,6 +241,39 @@ class StacksOne(PeftMethod):
     def load_stack(self, base: LoadedBase, folders: Mapping[str, Path], head: str) -> LoadedBase:
         """Load one."""
         return self.load(base, next(iter(folders.values())))
+
+
+class FusesBackwards(PeftMethod):
+    """Hands a mixture the adapters in another order than they are named in."""
+
+    def load_fusible(
+        self, base: LoadedBase, folders: Mapping[str, Path], mixture: Callable[[int], nn.Module]
+    ) -> None:
+        """Load with that fault."""
+        super().load_fusible(base, dict(reversed(folders.items())), mixture)
+
+
+class SplitsNothing(PeftMethod):
+    """Lets the first adapter own every token."""
+
+    def load_split(
+        self, base: LoadedBase, folders: Mapping[str, Path], head: str, owners: TokenOwners
+    ) -> LoadedBase:
+        """Load with owners of its own."""
+        return super().load_split(base, folders, head, lambda *given: owners(*given) * 0)
+
+
+class OneForAll(PeftMethod):
+    """Answers all rows by the first row's adapter."""
+
+    def host(self, base: LoadedBase) -> Any:
+        """Return a host with that fault."""
+        return _FirstOnly(base)
+
+
+class _FirstOnly(LoraHost):
+    def rows(self, adapters: Sequence[Any]) -> Any:
+        return super().rows([adapters[0]] * len(adapters))
 
 
 class WeighsByPlace(PeftMethod):

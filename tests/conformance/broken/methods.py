@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Final
 
-from adapterhub_lite.plugins import load_catalogue
+from adapterhub_lite.plugins import get_catalogue
 from adapterhub_lite_peft.method import PeftMethod
 from tests.conformance.broken.entries import Broken
 from tests.conformance.broken.method_faults import (
@@ -14,6 +14,7 @@ from tests.conformance.broken.method_faults import (
     DrawsElsewhere,
     ForgetsToFreeze,
     FreezesTheHead,
+    FusesBackwards,
     GoesUphill,
     LateRefusal,
     LoadsAnything,
@@ -21,9 +22,11 @@ from tests.conformance.broken.method_faults import (
     Miscounts,
     NamesThePlace,
     NeedsFloats,
+    OneForAll,
     Pickles,
     RefusesAll,
     SavesTheBase,
+    SplitsNothing,
     StacksOne,
     StartsElsewhere,
     StaysOn,
@@ -44,7 +47,7 @@ def _broken(
     without: Sequence[str] = (),
     more: Sequence[str] = (),
 ) -> Broken:
-    sound = load_catalogue(first_party_only=True).method(of)
+    sound = get_catalogue(first_party_only=True).method(of)
     spec = replace(
         sound,
         name=name,
@@ -213,6 +216,20 @@ BROKEN: Final = (
         "in another order",
     ),
     _broken(
+        "a split gives every token to its first adapter",
+        "splits-nothing",
+        SplitsNothing,
+        "check_tokens_can_use_different_adapters",
+        "the second adapter, which owns all tokens, answers otherwise than alone",
+    ),
+    _broken(
+        "a mixture gets the adapters in another order",
+        "fuses-backwards",
+        FusesBackwards,
+        "check_can_be_fused",
+        "all weight on the first adapter does not answer as that one",
+    ),
+    _broken(
         "it declares mixed-batch, and adapter_names are dropped",
         "drops-names",
         PeftMethod,
@@ -220,5 +237,12 @@ BROKEN: Final = (
         "rows with different adapters",
         of="ia3",
         more=["mixed-batch"],
+    ),
+    _broken(
+        "it declares shared-pass, and all rows get one adapter",
+        "one-for-all",
+        OneForAll,
+        "check_rows_share_a_pass",
+        "rows of the adapters [0, 1, 0, 1, 0, 1] differ",
     ),
 )

@@ -34,6 +34,30 @@ def test_method_is_told_of_the_start_and_of_every_step(run_of: RunOf) -> None:
     assert told == [("start", 3), (1, True), (2, True), (3, True)]
 
 
+@pytest.mark.parametrize(
+    "settings", [{"batch_size": 8}, {"batch_size": 2, "gradient_accumulation": 4}]
+)
+def test_a_penalty_is_added_once_a_step(settings: dict[str, int], run_of: RunOf) -> None:
+    """It is the method's own, whatever the rows: not divided by them, nor by micro-batches."""
+    plain, gradients = network(), {}
+    for name, model in (("plain", plain), ("with", network())):
+        weights = [value for value in model.model.parameters() if value.requires_grad]
+        if name == "with":
+            model.penalty = lambda own=weights: (
+                0.5 * torch.stack([w.pow(2).sum() for w in own]).sum()
+            )
+        before = [value.detach().clone() for value in weights]
+
+        def keep(_: int, own: Any = weights, name: str = name) -> None:
+            gradients[name] = [value.grad.clone() for value in own]
+
+        model.on_step = keep
+        params = TrainerParams(max_steps=1, max_grad_norm=0, **settings)
+        fit(model, Points(), training(8), params, run_of(name))
+    for found, without, value in zip(gradients["with"], gradients["plain"], before, strict=True):
+        assert torch.allclose(found - without, value, atol=1e-6)
+
+
 def _adalora() -> Attached:
     from peft import AdaLoraConfig, get_peft_model
 

@@ -137,6 +137,38 @@ class Measured:
         mixed = outputs(host.rows([plain, trained, trained, plain]), self.batch)
         return bool((mixed - alone)[1:3].abs().max() < 1e-5 < (mixed - alone)[0].abs().max())
 
+    def split(self) -> bool:
+        """Let the untrained adapter own the first token, and the trained one the others."""
+        method = PeftMethod()
+        attached = self.bench.attach(self.name, self.model_type, self.kind)
+        with TemporaryDirectory() as place:
+            folders = {name: Path(place) / name for name in ("plain", "trained")}
+            method.save(attached, folders["plain"])
+            train(attached.model, self.batch)
+            method.save(attached, folders["trained"])
+            base = self.bench.base(self.model_type, self.kind)
+            model = method.load_split(base, folders, "plain", _all_but_the_first).model
+        found, alone = outputs(model, self.batch), outputs(attached.model, self.batch)
+        plain = outputs(self.bench.base(self.model_type, self.kind).model, self.batch)
+        first, rest = found[:, :1], found[:, 1:]
+        return torch.allclose(first, plain[:, :1], atol=1e-5) and not any(
+            torch.allclose(rest, other[:, 1:], atol=1e-5) for other in (alone, plain)
+        )
+
+    def fused(self) -> bool:
+        """Give all weight to the trained adapter, beside the untrained one."""
+        method = PeftMethod()
+        attached = self.bench.attach(self.name, self.model_type, self.kind)
+        base = self.bench.base(self.model_type, self.kind)
+        with TemporaryDirectory() as place:
+            folders = {name: Path(place) / name for name in ("plain", "trained")}
+            method.save(attached, folders["plain"])
+            train(attached.model, self.batch)
+            method.save(attached, folders["trained"])
+            method.load_fusible(base, folders, lambda width: _TheLast())
+        alone = outputs(attached.model, self.batch)
+        return torch.allclose(outputs(base.model, self.batch), alone, atol=1e-5)
+
     def quantised(self) -> bool:
         config = BitsAndBytesConfig(load_in_4bit=True, bnb_4bit_quant_type="nf4")
         path, head = self.bench.path(self.model_type), head_of(self.kind)
@@ -155,9 +187,20 @@ class Measured:
             "several-active": self.several,
             "mixed-batch": self.mixed,
             "shared-pass": self.shared,
+            "per-token": self.split,
+            "fusible": self.fused,
             "quantised-base": self.quantised,
         }
         return {name for name, attempt in tries.items() if _succeeds(attempt)}
+
+
+class _TheLast(torch.nn.Module):
+    def forward(self, hidden: torch.Tensor, changes: torch.Tensor) -> torch.Tensor:
+        return changes[..., -1, :]
+
+
+def _all_but_the_first(layer: str, given: torch.Tensor) -> torch.Tensor:
+    return torch.arange(given.shape[1]).clamp(max=1).expand(given.shape[:-1])
 
 
 def _succeeds(attempt: Callable[[], bool]) -> bool:
