@@ -7,7 +7,8 @@ trained on the first, another on the second, and the whole base on the third. Ea
 the three; the merged encoder answers each part's test rows with that part's own head, by ``ahl
 eval``. What is left is the merged accuracy over the parent's own. Strategies that use data see
 eight training rows a label, without their labels. Those of two models merge a LoRA and the whole
-model, the first being the base where there has to be one; those of LoRAs merge the two LoRAs.
+model, the first being the base where there has to be one; those of LoRAs merge the two LoRAs; those
+of one model take the whole one.
 """
 
 import argparse
@@ -48,6 +49,7 @@ STRATEGIES: dict[str, dict[str, Any]] = {
     "pcb": {},
     "ram": {},
     "ramplus": {},
+    "ramplus_tl": {},
     "lines": {"alpha": 0.3, "beta": 0.7},
     "tsv": {},
     "iso_c": {},
@@ -60,6 +62,8 @@ STRATEGIES: dict[str, dict[str, Any]] = {
     "nuslerp": {},
     "nearswap": {"t": 1e-4},
     "arcee_fusion": {},
+    "expo": {},
+    "passthrough": {},
     "cat": {},
     "svd": {},
     "linear-exact": {},
@@ -67,7 +71,9 @@ STRATEGIES: dict[str, dict[str, Any]] = {
 }
 PAIR = ("lora-a", "full-c")
 LORAS = ("lora-a", "lora-b")
+ONE = ("full-c",)
 AMONG = {
+    **dict.fromkeys(("expo", "passthrough"), ONE),
     **dict.fromkeys(("slerp", "nuslerp", "nearswap", "arcee_fusion"), PAIR),
     **dict.fromkeys(("cat", "svd", "linear-exact", "knots"), LORAS),
 }
