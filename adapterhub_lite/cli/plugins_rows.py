@@ -16,7 +16,7 @@ PREFIX = "adapterhub_"
 
 def listed_rows(catalogue: "Catalogue", hook: str | None = None) -> list[Row]:
     """Return a row for each thing that plugins offer, or that one hook of theirs brings."""
-    from adapterhub_lite.catalogue import KINDS
+    from adapterhub_lite.plugins.admitted import KINDS
 
     if hook is None:
         return catalogue.listing() + command_rows()
@@ -33,9 +33,9 @@ def hook_named(given: str) -> str:
 
     Raises UnknownNameError.
     """
-    from adapterhub_lite.catalogue import KINDS
     from adapterhub_lite.errors import UnknownNameError
     from adapterhub_lite.hookspecs import HookSpecs
+    from adapterhub_lite.plugins.admitted import KINDS
 
     hooks = [name for name in vars(HookSpecs) if name.startswith(PREFIX)]
     meant = {hook: hook for hook in hooks}

@@ -8,8 +8,9 @@ import click
 from adapterhub_lite.cli.common import emit_json, json_option, settings, shared_options
 
 if TYPE_CHECKING:
-    from adapterhub_lite.catalogue import Catalogue, Offer
+    from adapterhub_lite.catalogue import Catalogue
     from adapterhub_lite.plugins import PluginRecord
+    from adapterhub_lite.plugins.admitted import Offer
     from adapterhub_lite.specs import Spec
 
 WIDTH = 14

@@ -8,7 +8,7 @@ from adapterhub_lite.plugins.faults import conflict
 from adapterhub_lite.plugins.loading import PluginRecord
 
 if TYPE_CHECKING:
-    from adapterhub_lite.catalogue import Offer
+    from adapterhub_lite.plugins.admitted import Offer
 
 Row = dict[str, str]
 

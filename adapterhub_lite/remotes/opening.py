@@ -4,9 +4,10 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from adapterhub_lite.catalogue import Catalogue, Offer
+from adapterhub_lite.catalogue import Catalogue
 from adapterhub_lite.errors import RemoteError, nearest_name
 from adapterhub_lite.plugins import conflict
+from adapterhub_lite.plugins.admitted import Offer
 from adapterhub_lite.remotes.contract import Remote
 from adapterhub_lite.specs import RemoteSpec
 

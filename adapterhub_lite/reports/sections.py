@@ -6,8 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
-from adapterhub_lite.catalogue import Catalogue, Offer
+from adapterhub_lite.catalogue import Catalogue
 from adapterhub_lite.plugins import one_line
+from adapterhub_lite.plugins.admitted import Offer
 from adapterhub_lite.specs import ReportSectionSpec, Task
 
 if TYPE_CHECKING:

@@ -5,7 +5,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from adapterhub_lite.catalogue import Catalogue, Offer
+from adapterhub_lite.catalogue import Catalogue
+from adapterhub_lite.plugins.admitted import Offer
 from adapterhub_lite.specs import Params
 
 

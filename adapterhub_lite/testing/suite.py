@@ -12,9 +12,10 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Final
 
-from adapterhub_lite.catalogue import Catalogue, Offer
+from adapterhub_lite.catalogue import Catalogue
 from adapterhub_lite.errors import PluginError, nearest_name
 from adapterhub_lite.plugins import PluginRecord, one_line
+from adapterhub_lite.plugins.admitted import Offer
 from adapterhub_lite.specs import ConformanceCase, Spec
 from adapterhub_lite.testing.outcomes import (
     CheckFailedError,

@@ -4,8 +4,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Generic, TypeVar
 
-from adapterhub_lite.catalogue import Catalogue, Offer
+from adapterhub_lite.catalogue import Catalogue
 from adapterhub_lite.errors import RecipeError
+from adapterhub_lite.plugins.admitted import Offer
 from adapterhub_lite.recipes import PartChoice, validate
 from adapterhub_lite.specs import LoaderSpec, MethodSpec, ObjectiveSpec, Params
 

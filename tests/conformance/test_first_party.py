@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from adapterhub_lite.catalogue import Offer
 from adapterhub_lite.plugins import get_catalogue
+from adapterhub_lite.plugins.admitted import Offer
 from adapterhub_lite.testing import check_offer
 
 CATALOGUE = get_catalogue(first_party_only=True)

@@ -6,9 +6,10 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from adapterhub_lite.catalogue import KINDS, Catalogue, Offer
+from adapterhub_lite.catalogue import Catalogue
 from adapterhub_lite.hookspecs import hookimpl
 from adapterhub_lite.plugins import PluginSource, load_catalogue
+from adapterhub_lite.plugins.admitted import KINDS, Offer
 from adapterhub_lite.specs import ConformanceCase, Spec
 from adapterhub_lite.testing import CheckResult, check_offer
 from adapterhub_lite.testing.suite import Check

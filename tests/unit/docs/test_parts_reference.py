@@ -9,8 +9,9 @@ from collections.abc import Iterable, Iterator
 import pytest
 import yaml
 
-from adapterhub_lite.catalogue import KINDS, Catalogue
+from adapterhub_lite.catalogue import Catalogue
 from adapterhub_lite.plugins import get_catalogue
+from adapterhub_lite.plugins.admitted import KINDS
 from adapterhub_lite.specs import CAPABILITIES, NoParams, Params, PresetSpec, Spec
 from tests.unit.docs.pages import REFERENCE, cell, fields_table
 

@@ -12,9 +12,10 @@ from typing import Any
 
 import pytest
 
-from adapterhub_lite.catalogue import KINDS, Catalogue
+from adapterhub_lite.catalogue import Catalogue
 from adapterhub_lite.hookspecs import HookSpecs
 from adapterhub_lite.plugins import PluginSource
+from adapterhub_lite.plugins.admitted import KINDS
 from adapterhub_lite.specs import TARGET_ROLES, ResolvedBase
 
 PAGE = Path(__file__).parents[3] / "docs" / "hooks.md"

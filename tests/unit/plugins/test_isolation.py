@@ -9,10 +9,9 @@ from typing import Any
 import pluggy
 import pytest
 
-from adapterhub_lite import catalogue as catalogue_module
 from adapterhub_lite.catalogue import Catalogue
 from adapterhub_lite.hookspecs import API_VERSION, HookSpecs, hookimpl, hookspec
-from adapterhub_lite.plugins import PluginRecord, PluginSource, load_catalogue
+from adapterhub_lite.plugins import PluginRecord, PluginSource, admitted, load_catalogue
 from adapterhub_lite.specs import ResolvedBase
 
 NOISY = """\
@@ -167,7 +166,7 @@ def test_an_argument_that_a_hook_gains_breaks_no_old_plugin(
     def new(event: Mapping[str, Any], run: str) -> None:
         heard.append((event["event"], run))
 
-    monkeypatch.setattr(catalogue_module, "HookSpecs", NewerSpecs)
+    monkeypatch.setattr(admitted, "HookSpecs", NewerSpecs)
     for hook in (old, new):
         hook.__name__ = "adapterhub_run_event"
         catalogue = NewerCatalogue([source_of(hookimpl(hook))])
