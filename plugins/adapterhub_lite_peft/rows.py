@@ -221,7 +221,8 @@ def _stacked(updates: Sequence[Update | None], scratch: _Scratch) -> Update | No
     present = [update for update in updates if update is not None]
     if not present:
         return None
-    first, ranks = present[0], {len(update.down) for update in present}
+    # a tensor's len() costs several times what its shape does, and there are thousands
+    first, ranks = present[0], {update.down.shape[0] for update in present}
     rank, count = max(ranks), len(updates)
     down = scratch.room("down", first.down, count, rank, first.down.shape[1])
     up = scratch.room("up", first.up, count, rank, first.up.shape[1])
@@ -233,6 +234,6 @@ def _stacked(updates: Sequence[Update | None], scratch: _Scratch) -> Update | No
     up.zero_()
     for slot, update in enumerate(updates):
         if update is not None:
-            own = len(update.down)
+            own = update.down.shape[0]
             down[slot, :own], up[slot, :own] = update.down, update.up
     return Update(down, up)
