@@ -249,12 +249,15 @@ def load(
     device: str = "cpu",
     base: str | None = None,
     any_base: bool = False,
+    loader: str | None = None,
 ) -> "Predictor":
     """Load a version (``name``, ``name@7``, ``name@prod``) or a checked-out folder.
 
     ``base`` says where an adapter's base lies, if not where it was; ``any_base`` allows another
-    one than it was trained on. Raises NotFoundError, BaseModelError for a base that is not found
-    or another, or IntegrityError when a byte is not what was published.
+    one than it was trained on. ``loader`` loads it in another precision than it was trained in
+    ("bf16", "nf4"), and answers may differ. Raises NotFoundError, BaseModelError for a base that is
+    not found or another, CapabilityError for a loader that does not fit, or IntegrityError when a
+    byte is not what was published.
     """
     from adapterhub_lite.inference.lazy import opened_on_use
     from adapterhub_lite.inference.loading import load_predictor
@@ -266,6 +269,7 @@ def load(
         device=device,
         base=base,
         any_base=any_base,
+        loader=loader,
     )
 
 

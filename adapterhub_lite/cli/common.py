@@ -72,6 +72,15 @@ def base_options(function: Any) -> Any:
     return function
 
 
+def loader_option(function: Any) -> Any:
+    """Add ``--loader``: in which precision a version is loaded."""
+    return click.option(
+        "--loader",
+        metavar="NAME",
+        help="Load in another precision than it was trained in: bf16, nf4, ... Answers may differ.",
+    )(function)
+
+
 def input_options(function: Any) -> Any:
     """Add ``--any-base`` and ``--convert-pickle``: what is refused of models unless insisted on."""
     for option in (

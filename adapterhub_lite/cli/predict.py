@@ -6,7 +6,13 @@ from typing import TYPE_CHECKING
 
 import click
 
-from adapterhub_lite.cli.common import base_options, json_option, settings, shared_options
+from adapterhub_lite.cli.common import (
+    base_options,
+    json_option,
+    loader_option,
+    settings,
+    shared_options,
+)
 from adapterhub_lite.cli.predict_input import (
     Given,
     members_named,
@@ -65,6 +71,7 @@ FORMATS = ("table", "csv", "jsonl", "json")
     show_default=True,
     help="Where to compute.",
 )
+@loader_option
 @base_options
 @json_option
 @shared_options
@@ -86,6 +93,7 @@ def predict(
     member_column: str | None,
     top: int | None,
     device: str,
+    loader: str | None,
     base: str | None,
     any_base: bool,
     as_json: bool,
@@ -123,7 +131,13 @@ def predict(
     asked = read_given(given, lambda: _interface_of(ref, member, registry, catalogue), catalogue)
     members = None if member_column is None else members_named(asked, member_column)
     predictor = api.load(
-        ref, registry=registry, catalogue=catalogue, device=device, base=base, any_base=any_base
+        ref,
+        registry=registry,
+        catalogue=catalogue,
+        device=device,
+        base=base,
+        any_base=any_base,
+        loader=loader,
     )
     if member is not None:
         predictor = predictor.member(member)

@@ -1,13 +1,13 @@
 """``ahl serve``: answer over HTTP."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from adapterhub_lite.cli.common import settings, shared_options
+from adapterhub_lite.cli.common import loader_option, settings, shared_options
 
 if TYPE_CHECKING:
     import socket
@@ -46,6 +46,7 @@ _KEPT_LOGS = 5
     show_default=True,
     help="Where to compute.",
 )
+@loader_option
 @click.option(
     "--max-loaded-mb",
     type=click.IntRange(min=1),
@@ -148,6 +149,7 @@ def serve(
     port: int,
     token_file: Path | None,
     device: str,
+    loader: str | None,
     max_loaded_mb: int | None,
     max_batch: int,
     max_wait_ms: float,
@@ -203,10 +205,11 @@ def serve(
     # Nothing heavy is imported before this line: the supervisor stays small, and can fork.
     parent = fork_worker() if supervise else None
     journal = _request_log(request_log, log_texts, log_mb)
-    most = None if max_loaded_mb is None else max_loaded_mb * 1_000_000
+    most_bytes = None if max_loaded_mb is None else max_loaded_mb * 1_000_000
+    loading = {"device": device, "loader": loader, "most_bytes": most_bytes}
     from adapterhub_lite.serving.server import run_worker
 
-    application = _application(registry, refs, alias, access, limits, journal, device, most)
+    application = _application(registry, refs, alias, access, limits, journal, loading)
     run_worker(application, limits, listener, parent)
 
 
@@ -217,17 +220,16 @@ def _application(
     access: "Access",
     limits: "Limits",
     journal: "RequestLog | None",
-    device: str,
-    most_bytes: int | None,
+    loading: Mapping[str, Any],
 ) -> "Application":
-    """Return the server, with what was named loaded."""
+    """Return the server, with what was named loaded; ``loading`` are settings of the fleet."""
     from adapterhub_lite.inference.fleet import Fleet
     from adapterhub_lite.plugins import get_catalogue
     from adapterhub_lite.serving.app import Application
     from adapterhub_lite.serving.served import Served
 
     catalogue = get_catalogue(first_party_only=settings().no_plugins)
-    fleet = Fleet(registry, catalogue, device=device, most_bytes=most_bytes)
+    fleet = Fleet(registry, catalogue, **loading)
     for ref in refs:
         fleet.predictor(ref)
     served = Served(fleet, registry, refs, alias)

@@ -15,7 +15,7 @@ from adapterhub_lite.inference.generation import GenerationOptions
 from adapterhub_lite.inference.held import Held
 from adapterhub_lite.inference.interface import interface_of, predictor_of
 from adapterhub_lite.inference.loaded import Bases, Loaded, SharedBase, loading_of
-from adapterhub_lite.inference.loading import find_base, load_model, resolve_artifact
+from adapterhub_lite.inference.loading import find_base, load_model, loaded_by, resolve_artifact
 from adapterhub_lite.inference.mixing import Row, answer_rows
 from adapterhub_lite.inference.origins import require_parts, warn_of_versions
 from adapterhub_lite.inference.predictor import Predictor
@@ -43,10 +43,11 @@ class Asked:
 class Fleet:
     """Versions that answer together; what they hold beyond their bases is kept in ``most_bytes``.
 
-    The one asked longest ago is dropped first, and a base with the last version on it; the one
-    asked last stays, whatever its size. ``resolve`` and ``loaded`` may be called from any thread
-    and never wait; ``predict`` and ``predictor`` wait for each other. A predictor that somebody
-    still has answers after it was dropped.
+    With ``loader`` all are loaded in another precision than they were trained in. The one asked
+    longest ago is dropped first, and a base with the last version on it; the one asked last stays,
+    whatever its size. ``resolve`` and ``loaded`` may be called from any thread and never wait;
+    ``predict`` and ``predictor`` wait for each other. A predictor that somebody still has answers
+    after it was dropped.
     """
 
     def __init__(
@@ -56,8 +57,10 @@ class Fleet:
         *,
         device: str = "cpu",
         most_bytes: int | None = None,
+        loader: str | None = None,
     ) -> None:
         self._registry, self._catalogue, self._device = registry, catalogue, device
+        self._loader = loader
         self._most_bytes = most_bytes
         self._lock = RLock()
         self._versions: dict[str, Loaded] = {}  # the one asked last at the end
@@ -123,6 +126,8 @@ class Fleet:
         info = read_info(folder)
         require_parts(info, name, self._catalogue)
         warn_of_versions(info, name, self._catalogue)
+        if self._loader is not None:
+            info = loaded_by(self._loader, info, name, self._catalogue)
         if info.base is None:
             return self._whole(name, folder, info)
         key = info.base.fingerprint, loading_of(info)

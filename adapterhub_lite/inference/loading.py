@@ -6,7 +6,12 @@ from typing import TYPE_CHECKING
 
 from adapterhub_lite.bases import fingerprint, resolve_base
 from adapterhub_lite.catalogue import Catalogue
-from adapterhub_lite.errors import BaseModelError, IntegrityError, NotFoundError
+from adapterhub_lite.errors import (
+    BaseModelError,
+    CapabilityError,
+    IntegrityError,
+    NotFoundError,
+)
 from adapterhub_lite.inference.artifact import ArtifactInfo, NeededBase, read_info
 from adapterhub_lite.inference.interface import interface_of, predictor_of
 from adapterhub_lite.inference.origins import require_parts, warn_of_versions
@@ -28,16 +33,19 @@ def load_predictor(
     device: str = "cpu",
     base: str | None = None,
     any_base: bool = False,
+    loader: str | None = None,
 ) -> Predictor:
     """Load a registry version, every byte verified, or a folder.
 
     A name in the registry wins over a folder of the same name; ``./name`` is always the folder.
     ``base`` says where an adapter's base lies now; with ``any_base`` it may be another one.
+    ``loader`` loads it in another precision than it was trained in.
     """
     folder, name = resolve_artifact(ref, registry)
     info = read_info(folder)
     require_parts(info, name, catalogue)
     warn_of_versions(info, name, catalogue)
+    info = info if loader is None else loaded_by(loader, info, name, catalogue)
     found = find_base(folder, info, registry, catalogue, base=base, any_base=any_base)
     if info.composition is not None:
         # imported here, since it loads its members by this module
@@ -46,6 +54,28 @@ def load_predictor(
         return load_composition(folder, name, info, found, catalogue, device)
     scorer = load_scorer(folder, info, found, catalogue, device)
     return predictor_of(scorer, name, interface_of(info, catalogue))
+
+
+def loaded_by(loader: str, info: ArtifactInfo, name: str, catalogue: Catalogue) -> ArtifactInfo:
+    """Return what says of a version that another loader loads it, with that one's defaults.
+
+    Raises UnknownNameError, and CapabilityError for a composition, or an adapter whose method takes
+    no quantised base where the loader makes one.
+    """
+    if info.composition is not None:
+        raise CapabilityError(
+            f"{name} is a composition, whose members are loaded as they were trained",
+            hint="load one of its members' own versions so",
+        )
+    method = catalogue.method(info.method)
+    quantised = catalogue.loader(loader).quantised
+    if quantised and info.base is not None and "quantised-base" not in method.capabilities:
+        raise CapabilityError(
+            f"the loader {loader!r} quantises the base, which adapters of {info.method!r} do not "
+            "take",
+            hint="bf16 halves a base without that: the loader bf16",
+        )
+    return replace(info, loader=loader, loader_params={})
 
 
 def load_scorer(
