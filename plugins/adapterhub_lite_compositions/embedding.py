@@ -3,21 +3,19 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from adapterhub_lite.data.batching import batches_by_length
 from adapterhub_lite.errors import BaseModelError, NonFiniteError
 from adapterhub_lite.pooling import Pooling, read_pooling
 from adapterhub_lite.protocols import LoadedBase
 from adapterhub_lite.transformer import positions
 
 Floats = NDArray[np.float64]
-
-BATCH_TOKENS: Final = 4096
-"""How many tokens, padding counted, go through the base at once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,11 +79,6 @@ def pooling_of(folder: Path) -> Pooling:
 
 def _batches(rows: Sequence[Sequence[int]]) -> Iterator[list[int]]:
     """Yield the numbers of rows that have tokens, in batches of similar length."""
-    batch: list[int] = []
-    for number in sorted((n for n, row in enumerate(rows) if row), key=lambda n: len(rows[n])):
-        if batch and len(rows[number]) * (len(batch) + 1) > BATCH_TOKENS:
-            yield batch
-            batch = []
-        batch.append(number)
-    if batch:
-        yield batch
+    numbers = [number for number, row in enumerate(rows) if row]
+    for batch in batches_by_length([len(rows[number]) for number in numbers]):
+        yield [numbers[place] for place in batch]

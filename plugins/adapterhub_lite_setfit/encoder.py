@@ -1,6 +1,6 @@
 """Texts to embeddings: tokenise once, batch by length, pool."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -8,13 +8,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from adapterhub_lite.data.batching import batches_by_length
 from adapterhub_lite.pooling import Pooling
 from adapterhub_lite.protocols import Attached, LoadedBase, Run
 from adapterhub_lite.transformer import positions
 
 Tokens = list[int]
-BATCH_TOKENS = 4096
-"""How many tokens, padding counted, go through the encoder at once."""
 
 
 @dataclass(slots=True)
@@ -71,7 +70,7 @@ class Encoder:
         out = np.empty((len(rows), self.width))
         done = 0
         with torch.inference_mode():
-            for batch in batches_by_length(rows):
+            for batch in batches_by_length([*map(len, rows)]):
                 out[batch] = self.forward([rows[i] for i in batch]).cpu().numpy()
                 done += len(batch)
                 if progress:
@@ -92,15 +91,3 @@ def report_cut_texts(rows: Sequence[Tokens], max_length: int, run: Run) -> None:
     full = sum(len(row) >= max_length for row in rows)
     if full:
         run.emit("texts-cut", count=full, of=len(rows), max_length=max_length)
-
-
-def batches_by_length(rows: Sequence[Tokens], budget: int = BATCH_TOKENS) -> Iterator[list[int]]:
-    """Yield row numbers in batches of similar length, each within ``budget`` padded tokens."""
-    batch: list[int] = []
-    for number in sorted(range(len(rows)), key=lambda i: len(rows[i])):
-        if batch and len(rows[number]) * (len(batch) + 1) > budget:
-            yield batch
-            batch = []
-        batch.append(number)
-    if batch:
-        yield batch

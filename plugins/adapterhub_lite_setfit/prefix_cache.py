@@ -14,9 +14,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from adapterhub_lite.data.batching import batches_by_length
 from adapterhub_lite.errors import BaseModelError
 from adapterhub_lite.transformer import layer_stack
-from adapterhub_lite_setfit.encoder import Encoder, Tokens, batches_by_length
+from adapterhub_lite_setfit.encoder import Encoder, Tokens
 
 MAX_CACHE_BYTES = 2 * 1024**3
 TOLERANCE = 1e-4
@@ -92,7 +93,7 @@ class PrefixCache:
         """Embed all rows without gradient: (rows, width)."""
         out = np.empty((len(self.rows), self.encoder.width))
         with torch.inference_mode():
-            for batch in batches_by_length(self.rows):
+            for batch in batches_by_length([*map(len, self.rows)]):
                 out[batch] = self.forward(batch).cpu().numpy()
         return out
 
@@ -139,7 +140,7 @@ def _record(encoder: Encoder, rows: Sequence[Tokens], depth: int) -> PrefixCache
     embeddings = np.empty((len(rows), encoder.width))
     try:
         with torch.no_grad():
-            for batch in batches_by_length(rows):
+            for batch in batches_by_length([*map(len, rows)]):
                 outputs.clear()
                 embeddings[batch] = encoder.forward([rows[i] for i in batch]).cpu().numpy()
                 states = outputs[0][0] if isinstance(outputs[0], tuple) else outputs[0]
@@ -155,7 +156,7 @@ def _record(encoder: Encoder, rows: Sequence[Tokens], depth: int) -> PrefixCache
 
 def _replays_exactly(cache: PrefixCache) -> bool:
     """Try the replay on a few rows before anything relies on it."""
-    batch = next(batches_by_length(cache.rows))[:8]
+    batch = next(batches_by_length([*map(len, cache.rows)]))[:8]
     try:
         with cache.active(), torch.inference_mode():
             replayed = cache.forward(batch).cpu().numpy()

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from adapterhub_lite.data.batching import batches_by_length
 from adapterhub_lite.errors import NonFiniteError
 from adapterhub_lite_setfit import ContrastiveParams
-from adapterhub_lite_setfit.encoder import batches_by_length
 from adapterhub_lite_setfit.prefix_cache import PrefixCache
 from adapterhub_lite_setfit.supcon import (
     class_balanced_batches,
@@ -98,7 +98,7 @@ def _warm_up_then_linear(steps: int) -> Callable[[int], float]:
 def _loss(
     cache: PrefixCache, data: TrainingSet, batch: list[int], temperature: float
 ) -> torch.Tensor:
-    lengths = [cache.rows[data.rows[i]] for i in batch]
+    lengths = [len(cache.rows[data.rows[i]]) for i in batch]
     order: list[int] = []
     parts: list[torch.Tensor] = []
     for micro in batches_by_length(lengths, MICRO_BATCH_TOKENS):

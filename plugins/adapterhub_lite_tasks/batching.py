@@ -9,11 +9,10 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
+from adapterhub_lite.data.batching import BATCH_TOKENS, batches_by_length
 from adapterhub_lite.finetuning.learner import Feature
 from adapterhub_lite_tasks.inputs import device_of
 
-BATCH_TOKENS = 4096
-"""How many tokens, padding counted, go through a model at once."""
 Progress = Callable[[int], None] | None
 Batch = Mapping[str, torch.Tensor]
 
@@ -28,25 +27,6 @@ def answering(model: nn.Module) -> Iterator[None]:
             yield
     finally:
         model.train(was_training)
-
-
-def batches_by_length(
-    lengths: Sequence[int], budget: int = BATCH_TOKENS, *, equal: bool = False
-) -> Iterator[list[int]]:
-    """Yield numbers in batches of similar length, each within ``budget`` padded tokens.
-
-    With ``equal`` all of a batch have one length, and nothing is padded.
-    """
-    batch: list[int] = []
-    for number in sorted(range(len(lengths)), key=lambda i: lengths[i]):
-        full = batch and lengths[number] * (len(batch) + 1) > budget
-        other = batch and equal and lengths[number] != lengths[batch[0]]
-        if full or other:
-            yield batch
-            batch = []
-        batch.append(number)
-    if batch:
-        yield batch
 
 
 def answer(

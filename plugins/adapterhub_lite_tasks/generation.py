@@ -10,8 +10,9 @@ from torch import nn
 from transformers import GenerationConfig, LogitsProcessorList, StoppingCriteriaList
 from transformers.generation.streamers import BaseStreamer
 
+from adapterhub_lite.data.batching import batches_by_length
 from adapterhub_lite.errors import DataError
-from adapterhub_lite_tasks.batching import answering, batches_by_length
+from adapterhub_lite_tasks.batching import answering
 from adapterhub_lite_tasks.inputs import (
     device_of,
     inner_model,

@@ -7,10 +7,11 @@ from typing import Any
 import torch
 from torch import nn
 
+from adapterhub_lite.data.batching import batches_by_length
 from adapterhub_lite.finetuning.learner import Feature
 from adapterhub_lite.predictions import Prediction
 from adapterhub_lite.protocols import Part
-from adapterhub_lite_tasks.batching import answering, batches_by_length
+from adapterhub_lite_tasks.batching import answering
 from adapterhub_lite_tasks.inputs import call, device_of
 
 Batch = Mapping[str, torch.Tensor]

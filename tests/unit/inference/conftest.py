@@ -1,6 +1,6 @@
 """Adapters of random numbers for any task, as versions of a registry."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from adapterhub_lite.recipes import validate
 from adapterhub_lite.specs import Head, ResolvedBase
 from adapterhub_lite.testing import write_tiny_model
 from adapterhub_lite.training.publish import publish_folder
+from adapterhub_lite_peft.mixed import LoraHost
 from adapterhub_lite_registry import ManifestDraft
 
 LABELS = ("fruit", "tool", "music")
@@ -122,3 +123,17 @@ def close(one: Any, other: Any) -> bool:
     if isinstance(one, float):
         return abs(one - other) <= 1e-5
     return bool(one == other)
+
+
+@pytest.fixture
+def passes(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Return a list that grows by the number of adapters of each mixed batch."""
+    counts: list[int] = []
+    rows = LoraHost.rows
+
+    def counted(self: LoraHost, adapters: Sequence[Any]) -> Any:
+        counts.append(len({id(adapter) for adapter in adapters}))
+        return rows(self, adapters)
+
+    monkeypatch.setattr(LoraHost, "rows", counted)
+    return counts

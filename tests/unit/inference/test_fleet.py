@@ -16,7 +16,6 @@ from adapterhub_lite.errors import (
 from adapterhub_lite.inference.fleet import Asked, Fleet
 from adapterhub_lite.inference.generation import GenerationOptions
 from adapterhub_lite.plugins import get_catalogue
-from adapterhub_lite_peft.mixed import LoraHost
 from tests.unit.inference.conftest import Bases, Publish, close
 
 TEXTS = (
@@ -52,20 +51,6 @@ def require_same(found: Fleet, rows: Sequence[Asked]) -> None:
         (expected,) = alone[row.ref].predict([row.input], options=[row.options])
         assert not isinstance(answer, Exception), answer
         assert close(answer.record(), expected.record()), row
-
-
-@pytest.fixture
-def passes(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """Return a list that grows by the number of adapters of each mixed batch."""
-    counts: list[int] = []
-    rows = LoraHost.rows
-
-    def counted(self: LoraHost, adapters: Sequence[Any]) -> Any:
-        counts.append(len({id(adapter) for adapter in adapters}))
-        return rows(self, adapters)
-
-    monkeypatch.setattr(LoraHost, "rows", counted)
-    return counts
 
 
 def test_lora_rows_share_a_pass_whatever_the_adapters(publish: Publish, passes: list[int]) -> None:

@@ -12,7 +12,6 @@ from adapterhub_lite.errors import CapabilityError, RecipeError
 from adapterhub_lite.inference.fleet import Asked, Fleet
 from adapterhub_lite.plugins import get_catalogue
 from adapterhub_lite.predictions import Several
-from adapterhub_lite_peft.mixed import LoraHost
 from tests.unit.inference.conftest import Bases, Publish, close
 
 TEXTS = ("the apple is sweet", "a heavy drill", "that quiet flute and the violin of my choir")
@@ -40,20 +39,6 @@ def require_each_as_alone(found: Sequence[Any], refs: Sequence[str], inputs: Seq
             (expected,) = alone.predict([given])
             own = answer.answers[ref.partition("@")[0]].record()
             assert close(own, expected.record()), (ref, given)
-
-
-@pytest.fixture
-def passes(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """Return a list that grows by the number of adapters of each mixed batch."""
-    counts: list[int] = []
-    rows = LoraHost.rows
-
-    def counted(self: LoraHost, adapters: Sequence[Any]) -> Any:
-        counts.append(len({id(adapter) for adapter in adapters}))
-        return rows(self, adapters)
-
-    monkeypatch.setattr(LoraHost, "rows", counted)
-    return counts
 
 
 def test_loras_answer_in_one_pass(publish: Publish, passes: list[int]) -> None:

@@ -7,7 +7,7 @@ import pytest
 
 from adapterhub_lite.pooling import Pooling
 from adapterhub_lite.protocols import LoadedBase
-from adapterhub_lite_setfit.encoder import Encoder, batches_by_length, make_encoder
+from adapterhub_lite_setfit.encoder import Encoder, make_encoder
 
 EncoderOf = Callable[..., Encoder]
 
@@ -41,12 +41,3 @@ def test_progress_counts_to_the_end(encoder_of: EncoderOf) -> None:
     assert seen[-1] == 900
     assert seen == sorted(seen)
     assert encoder.embed([]).shape == (0, 32)
-
-
-def test_batches_are_similar_in_length_and_within_the_budget() -> None:
-    rows = [[0] * length for length in (5, 1, 9, 1, 5, 100)]
-    batches = list(batches_by_length(rows, 12))
-    for batch in batches:
-        longest = max(len(rows[i]) for i in batch)
-        assert longest * len(batch) <= 12 or len(batch) == 1
-    assert sorted(i for batch in batches for i in batch) == list(range(6))
